@@ -83,7 +83,7 @@ def psnr_db(reference: NDArray[np.uint8], images: NDArray[np.uint8]) -> NDArray[
     _check_pair(reference, images)
     squared = np.array([_squared_error(a, b) for a, b in zip(reference, images, strict=True)], dtype=np.float64)
     with np.errstate(divide="ignore"):
-        return 10.0 * np.log10(DATA_RANGE**2 * reference[0].size / squared)
+        return np.asarray(10.0 * np.log10(DATA_RANGE**2 * reference[0].size / squared), dtype=np.float64)
 
 
 def ssim(reference: NDArray[np.uint8], images: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -40,8 +40,10 @@ def sqnr_db(reference: NDArray[Any], approximation: NDArray[Any]) -> float:
         return math.nan
     if noise == 0:
         return math.inf
+    if math.isinf(signal):
+        return math.nan
     if signal == 0 or math.isinf(noise):
-        return -math.inf if math.isfinite(signal) else math.nan
+        return -math.inf
     return 10.0 * (math.log10(signal) - math.log10(noise))
 
 
@@ -81,7 +83,7 @@ def sparsity(x: NDArray[Any]) -> float:
     0.5
     """
     _check_dtype(x)
-    return 1.0 - int(np.count_nonzero(x)) / np.size(x) if np.size(x) else math.nan
+    return (np.size(x) - int(np.count_nonzero(x))) / np.size(x) if np.size(x) else math.nan
 
 
 def _energies(reference: NDArray[Any], approximation: NDArray[Any]) -> tuple[float, float]:

@@ -45,6 +45,15 @@ class CodebookFormat:
         return (len(self.values) - 1).bit_length()
 
     @property
+    def grid(self) -> CodebookFormat:
+        """The format itself: a codebook has no scale of its own."""
+        return self
+
+    def scale(self, width: int = 32) -> float:
+        """Always 1."""
+        return 1.0
+
+    @property
     def max(self) -> Fraction:
         """Largest magnitude."""
         return max(abs(Fraction(self.values[0])), abs(Fraction(self.values[-1])))

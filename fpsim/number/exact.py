@@ -119,15 +119,26 @@ def to_width(fmt: FloatFormat, x: Fraction | float) -> float:
     return float(value)
 
 
+def divide(work: FloatFormat, numerator: Fraction, denominator: Fraction) -> float:
+    """Return the IEEE quotient in a width: to nearest, ties to even, overflowing to ±inf."""
+    quotient = numerator / denominator
+    half_ulp = Fraction(2) ** (work.emax - work.mantissa_bits - 1)
+    if abs(quotient) >= work.max + half_ulp:
+        return math.copysign(math.inf, quotient)
+    return to_width(work, quotient)
+
+
 def quantize(fmt: Element, x: float, *, width: int = 32, scale: float = 1.0, out: FloatFormat | None = None) -> float:
     """Round one number: t = x / s (one IEEE division), g = nearest grid value, y = s · g (one IEEE product).
+
+    Where the working width cannot hold g or y, its nearest finite number stands for them.
 
     Args:
         fmt: an element format.
         x: a number of the working width; NaN stays NaN.
         width: the working width, 32 or 64.
-        scale: a quantizer's scale, a positive number of the working width. With a real bias the two scales
-            are multiplied first (one IEEE product).
+        scale: a quantizer's scale, a positive number of the working width. Where the format has a scale of
+            its own (a real bias, fraction bits) the two are multiplied first (one IEEE product).
         out: the width of the result; default the working width. A result that it cannot hold becomes its
             nearest finite value.
 
@@ -139,11 +150,10 @@ def quantize(fmt: Element, x: float, *, width: int = 32, scale: float = 1.0, out
     if math.isnan(x):
         return x
     work = WIDTHS[width]
-    s = scale
-    if isinstance(fmt, FloatFormat) and not isinstance(fmt.bias, int):
-        s = to_width(work, Fraction(scale) * Fraction(fmt.scale(width)))
-    t: Fraction | float = x if math.isinf(x) or x == 0 else to_width(work, Fraction(x) / Fraction(s))
-    grid = fmt.grid if isinstance(fmt, FloatFormat) else fmt
-    g = decode(grid, encode(grid, t), width=width)
-    y = g if isinstance(g, float) else to_width(work, g * Fraction(s))  # a float here is −0.0
+    s = to_width(work, Fraction(scale) * Fraction(fmt.scale(width)))
+    t = x if math.isinf(x) or x == 0 else divide(work, Fraction(x), Fraction(s))
+    g = decode(fmt.grid, encode(fmt.grid, t), width=width)
+    if not isinstance(g, float):  # a float is −0.0
+        g = to_width(work, g)
+    y = math.copysign(0.0, g) if g == 0 else to_width(work, Fraction(g) * Fraction(s))
     return y if out is None else to_width(out, y)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from fpsim.errors import FpsimError
@@ -51,6 +51,15 @@ class IntFormat:
     def hi(self) -> int:
         """Largest integer."""
         return (1 << (self.bits - 1)) - 1 if self.signed else (1 << self.bits) - 1
+
+    @property
+    def grid(self) -> IntFormat:
+        """The integers themselves."""
+        return replace(self, fraction_bits=0) if self.fraction_bits else self
+
+    def scale(self, width: int = 32) -> float:
+        """The factor between grid and values, ``2^−fraction_bits``."""
+        return float(self.unit)
 
     @property
     def unit(self) -> Fraction:

@@ -1,0 +1,1 @@
+"""Deterministic, resumable sampling of diffusion models."""
