@@ -1,1 +1,63 @@
-"""fpsim"""
+"""fpsim: try any number format on a real diffusion model, bit for bit, before the hardware exists."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from fpsim.errors import FpsimError
+from fpsim.number.names import format
+
+if TYPE_CHECKING:
+    from fpsim.codec.api import decode, encode, quantize
+    from fpsim.codec.encoded import Encoded, unpack
+    from fpsim.model.attach import quantize_
+    from fpsim.quant.granularity import PerBlock, PerChannel, PerTensor
+    from fpsim.quant.policy import Policy
+    from fpsim.quant.quantizer import Quantizer
+
+__version__ = "0.1.0"
+
+# NumPy, Numba and torch load when a name that needs them is first used: `fpsim table` needs none.
+_LAZY = {
+    "Encoded": "fpsim.codec.encoded",
+    "PerBlock": "fpsim.quant.granularity",
+    "PerChannel": "fpsim.quant.granularity",
+    "PerTensor": "fpsim.quant.granularity",
+    "Policy": "fpsim.quant.policy",
+    "Quantizer": "fpsim.quant.quantizer",
+    "decode": "fpsim.codec.api",
+    "encode": "fpsim.codec.api",
+    "quantize": "fpsim.codec.api",
+    "quantize_": "fpsim.model.attach",
+    "unpack": "fpsim.codec.encoded",
+}
+
+__all__ = [
+    "Encoded",
+    "FpsimError",
+    "PerBlock",
+    "PerChannel",
+    "PerTensor",
+    "Policy",
+    "Quantizer",
+    "__version__",
+    "decode",
+    "encode",
+    "format",
+    "quantize",
+    "quantize_",
+    "unpack",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'fpsim' has no attribute {name!r}")
+    value = getattr(import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

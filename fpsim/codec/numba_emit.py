@@ -73,14 +73,14 @@ def magic_sum(builder: ir.IRBuilder, a: ir.Value, emin_field: ir.Value, shift: i
     return c, builder.fadd(a, c)
 
 
-def round_magic(builder, x, maximum, emin_field, shift):  # type: ignore[no-untyped-def]
+def round_magic(builder, x, maximum, emin_field, shift):
     """The magic formulation: clamp, add, subtract, sign."""
     a = clamped(builder, magnitude(builder, x), maximum)
     c, total = magic_sum(builder, a, emin_field, shift)
     return signed_like(builder, builder.fsub(total, c), x)
 
 
-def round_integer(builder, x, maximum, min_normal, small, drop, parity):  # type: ignore[no-untyped-def]
+def round_integer(builder, x, maximum, min_normal, small, drop, parity):
     """The integer formulation: round half to even on the bit pattern, the magic sum below ``min_normal``."""
     a = clamped(builder, magnitude(builder, x), maximum)
     pattern = bits(builder, a)
@@ -96,7 +96,7 @@ def round_integer(builder, x, maximum, min_normal, small, drop, parity):  # type
     return signed_like(builder, builder.select(is_normal, builder.bitcast(rounded, a.type), below), x)
 
 
-def round_linear(builder, x, lo, hi):  # type: ignore[no-untyped-def]
+def round_linear(builder, x, lo, hi):
     """Clamp to [lo, hi], then round to an integer by the magic number 1.5 · 2^mantissa_bits; −0 becomes +0."""
     low = builder.select(builder.fcmp_ordered("<", x, lo), lo, x)
     a = builder.select(builder.fcmp_ordered(">", low, hi), hi, low)

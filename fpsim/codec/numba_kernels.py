@@ -6,35 +6,29 @@ that results do not depend on the number of threads (nothing is reduced).
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numba import njit, prange
 
-from fpsim.codec.numba_ops import (
-    LANES,
-    round_integer,
-    round_linear,
-    round_magic,
-    tile_amax,
-    tile_round_linear,
-    tile_round_magic,
-)
+from fpsim.codec.numba_ops import float_of, round_block, round_integer, round_linear, round_magic, top_bits
 
 #: Elements a task: long enough to hide the fork, short enough for both cores to share a small tensor.
 CHUNK = 1 << 14
 
 
 @njit(inline="always")
-def _magic(t, p):
+def magic_element(t, p):
     return round_magic(t, p[0], p[1], p[2])
 
 
 @njit(inline="always")
-def _integer(t, p):
+def integer_element(t, p):
     return round_integer(t, p[0], p[1], p[2], p[3], p[4])
 
 
 @njit(inline="always")
-def _table(t, p):
+def table_element(t, p):
     thresholds, values, keep_sign = p
     if np.isnan(t):
         return t
@@ -66,9 +60,9 @@ def _elementwise(rounding):
     return kernel
 
 
-magic = _elementwise(_magic)
-integer = _elementwise(_integer)
-table = _elementwise(_table)
+magic = _elementwise(magic_element)
+integer = _elementwise(integer_element)
+table = _elementwise(table_element)
 
 
 @njit(parallel=True)
@@ -92,39 +86,67 @@ def linear(x, y, scale, lo, hi):
                 target[k] = round_linear(source[k] / factors[k], lows[k], highs[k]) * factors[k]
 
 
-@njit(parallel=True)
-def amax(x, block, result):
-    """Largest magnitude of each ``block`` consecutive elements of the flat array ``x``; NaN is ignored.
+@lru_cache(maxsize=64)
+def block_amax(block):
+    """A function ``(x, start)``: the largest magnitude of ``block`` elements from ``start``; NaN is ignored.
 
-    ``block`` must be a multiple of 16 and divide the size of ``x``.
+    ``block`` is a multiple of 16.
     """
-    blocks = x.size // block
-    tasks = (blocks + 511) // 512
-    for task in prange(tasks):
-        for b in range(task * 512, min(blocks, task * 512 + 512)):
-            result[b] = tile_amax(x, b * block, block // LANES)
+    top_of = top_bits(block)
+
+    @njit(inline="always")
+    def amax_of(x, start):
+        top = float_of(top_of(x, start))
+        if np.isnan(top):  # rare: look again without the NaN
+            top = x.dtype.type(0)
+            for k in range(start, start + block):
+                top = max(top, abs(x[k])) if x[k] == x[k] else top
+        return top
+
+    return amax_of
 
 
-@njit(parallel=True)
-def magic_blocks(x, y, block, scale_of, limits, zero, p):
-    """Blocks of the flat array ``x``: amax, scale and rounding in one pass over memory.
+@lru_cache(maxsize=64)
+def amax_kernel(block):
+    """A kernel ``(x, result)``: the largest magnitude of each block of a flat array; NaN is ignored."""
+    amax_of = block_amax(block)
 
-    ``scale_of(amax, limits)`` is a compiled scale rule.
+    @njit(parallel=True)
+    def kernel(x, result):
+        for b in prange(x.size // block):
+            result[b] = amax_of(x, b * block)
+
+    return kernel
+
+
+#: Blocks a group: their scales are computed together, in SIMD lanes, while the elements stay in the first-level cache.
+GROUP = 128
+
+
+@lru_cache(maxsize=64)
+def blocks_kernel(block, scale_of, elements):
+    """A kernel for blocks of a compile-time size: amax, scale and rounding in one pass over memory.
+
+    ``scale_of(amax, limits)`` is a compiled scale rule: the scale and its inverse, which counts only where
+    ``elements`` is ``multiply``; the others are ``divide`` and ``linear`` (integers).
+    The kernel takes flat arrays whose size is a multiple of the block.
     """
-    blocks = x.size // block
-    tasks = (blocks + 255) // 256
-    for task in prange(tasks):
-        for b in range(task * 256, min(blocks, task * 256 + 256)):
-            s = scale_of(tile_amax(x, b * block, block // LANES), limits)
-            tile_round_magic(x, y, b * block, block // LANES, s, p[0], p[1], p[2], zero)
+    amax_of, round_one = block_amax(block), round_block(block, elements)
 
+    @njit(parallel=True)
+    def kernel(x, y, limits, own, inverse_own, constants):
+        blocks = x.size // block
+        for task in prange((blocks + GROUP - 1) // GROUP):
+            first = task * GROUP
+            count = min(GROUP, blocks - first)
+            scale, inverse = np.empty(count, x.dtype), np.empty(count, x.dtype)
+            for b in range(count):
+                scale[b] = amax_of(x, (first + b) * block)
+            for b in range(count):
+                s, exact_inverse = scale_of(scale[b], limits)
+                scale[b] = s * own
+                inverse[b] = exact_inverse * inverse_own
+            for b in range(count):
+                round_one(x, y, (first + b) * block, scale[b], inverse[b], constants)
 
-@njit(parallel=True)
-def linear_blocks(x, y, block, scale_of, limits, lo, hi):
-    """As :func:`magic_blocks` for integer elements."""
-    blocks = x.size // block
-    tasks = (blocks + 255) // 256
-    for task in prange(tasks):
-        for b in range(task * 256, min(blocks, task * 256 + 256)):
-            s = scale_of(tile_amax(x, b * block, block // LANES), limits)
-            tile_round_linear(x, y, b * block, block // LANES, s, lo, hi)
+    return kernel

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -48,68 +50,78 @@ def round_linear(typingctx, x, lo, hi):
     return x(x, x, x), codegen
 
 
-@intrinsic
-def tile_amax(typingctx, array, index, tiles):
-    """Largest magnitude of ``16 · tiles`` elements of a C-contiguous array from flat ``index``; NaN is ignored."""
+@lru_cache(maxsize=64)
+def top_bits(block):
+    """An operation ``(array, index)``: the largest magnitude's bit pattern in ``block`` elements from flat ``index``.
 
-    def codegen(context, builder, signature, args):
-        type_ = context.get_value_type(array.dtype)
-        vector = ir.VectorType(type_, LANES)
-        best = cgutils.alloca_once_value(builder, emit.constant(vector, 0.0))
-        with cgutils.for_range(builder, args[2]) as loop:
-            value = emit.magnitude(builder, _load(builder, _tile(context, builder, array, args[0], args[1], loop.index)))
-            old = builder.load(best)
-            builder.store(builder.select(builder.fcmp_ordered(">", value, old), value, old), best)
-        bits = emit.bits(builder, builder.load(best))  # magnitudes order as their bit patterns do
-        integer = bits.type.element
-        name = f"llvm.vector.reduce.umax.v{LANES}i{integer.width}"
-        reduce = cgutils.get_or_insert_function(builder.module, ir.FunctionType(integer, [bits.type]), name)
-        return builder.bitcast(builder.call(reduce, [bits]), type_)
+    Magnitudes order as their bit patterns do, NaN above Inf; comparing integers halves the latency.
+    ``block`` is a multiple of 16.
+    """
 
-    return array.dtype(array, types.intp, types.intp), codegen
+    @intrinsic
+    def operation(typingctx, array, index):
+        def codegen(context, builder, signature, args):
+            vector = ir.VectorType(emit.LAYOUT[context.get_value_type(array.dtype)][0], LANES)
+            best = cgutils.alloca_once_value(builder, emit.constant(vector, 0))
 
+            def step(number):
+                value = _load(builder, _tile(context, builder, array, args[0], args[1], number))
+                pattern = emit.bits(builder, emit.magnitude(builder, value))
+                old = builder.load(best)
+                builder.store(builder.select(builder.icmp_signed(">", pattern, old), pattern, old), best)
 
-@intrinsic
-def tile_round_magic(typingctx, array, out, index, tiles, scale, maximum, emin_field, shift, zero):
-    """Round ``16 · tiles`` elements from flat ``index``: ``s · round(x / s) + zero`` by the magic formulation."""
-    scalar, integer = array.dtype, _int_of(array.dtype)
+            _each_tile(builder, block // LANES, args[1].type, step)
+            name = f"llvm.vector.reduce.smax.v{LANES}i{vector.element.width}"
+            kind = ir.FunctionType(vector.element, [vector])
+            return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [builder.load(best)])
 
-    def codegen(context, builder, signature, args):
-        factor, maximum, emin_field, shift, zero = (emit.splat(builder, value, LANES) for value in args[4:])
+        return _int_of(array.dtype)(array, types.intp), codegen
 
-        def body(x):
-            g = emit.round_magic(builder, builder.fdiv(x, factor), maximum, emin_field, shift)
-            return builder.fadd(builder.fmul(g, factor), zero)
-
-        return _map_tiles(context, builder, signature, args, body)
-
-    return types.void(array, out, types.intp, types.intp, scalar, scalar, integer, integer, scalar), codegen
+    return operation
 
 
-@intrinsic
-def tile_round_linear(typingctx, array, out, index, tiles, scale, lo, hi):
-    """Round ``16 · tiles`` elements from flat ``index`` to ``s · rint(clamp(x / s, lo, hi))``."""
-    scalar = array.dtype
+@lru_cache(maxsize=64)
+def round_block(block, elements):
+    """An operation ``(array, out, index, scale, inverse, *constants)`` that rounds a block from flat ``index``.
 
-    def codegen(context, builder, signature, args):
-        factor, lo, hi = (emit.splat(builder, value, LANES) for value in args[4:])
+    ``elements`` is ``divide`` or ``multiply`` (magic formulation on ``x / s``, or on ``x · inverse``, which is the
+    same where s is a power of two; constants: maximum, emin_field, shift, zero) or ``linear`` (lo, hi).
+    """
 
-        def body(x):
-            return builder.fmul(emit.round_linear(builder, builder.fdiv(x, factor), lo, hi), factor)
+    @intrinsic
+    def operation(typingctx, array, out, index, scale, inverse, constants):
+        def codegen(context, builder, signature, args):
+            factor, inverse = (emit.splat(builder, value, LANES) for value in args[3:5])
+            fixed = [emit.splat(builder, v, LANES) for v in cgutils.unpack_tuple(builder, args[5])]
 
-        return _map_tiles(context, builder, signature, args, body)
+            def rounded(x):
+                if elements == "linear":
+                    return builder.fmul(emit.round_linear(builder, builder.fdiv(x, factor), *fixed), factor)
+                t = builder.fdiv(x, factor) if elements == "divide" else builder.fmul(x, inverse)
+                g = emit.round_magic(builder, t, *fixed[:3])
+                return builder.fadd(builder.fmul(g, factor), fixed[3])
 
-    return types.void(array, out, types.intp, types.intp, scalar, scalar, scalar), codegen
+            def step(number):
+                value = rounded(_load(builder, _tile(context, builder, array, args[0], args[2], number)))
+                store = builder.store(value, _tile(context, builder, out, args[1], args[2], number))
+                store.align = _size(value)
+
+            _each_tile(builder, block // LANES, args[2].type, step)
+            return context.get_dummy_value()
+
+        return types.void(array, out, types.intp, scale, inverse, constants), codegen
+
+    return operation
 
 
-def _map_tiles(context, builder, signature, args, body):
-    """Apply ``body`` to each tile of ``args[0]``, storing into ``args[1]``."""
-    array, out = signature.args[:2]
-    with cgutils.for_range(builder, args[3]) as loop:
-        value = body(_load(builder, _tile(context, builder, array, args[0], args[2], loop.index)))
-        store = builder.store(value, _tile(context, builder, out, args[1], args[2], loop.index))
-        store.align = _size(value)
-    return context.get_dummy_value()
+def _each_tile(builder, tiles, index_type, step):
+    """Emit ``step`` for each tile: one after the other for the usual blocks, as a loop for long ones."""
+    if tiles <= 8:
+        for number in range(tiles):
+            step(ir.Constant(index_type, number))
+        return
+    with cgutils.for_range(builder, ir.Constant(index_type, tiles)) as loop:
+        step(loop.index)
 
 
 def _tile(context, builder, array_type, array, start, number):

@@ -95,7 +95,9 @@ def plan(fmt: ElementFormat, width: int) -> Plan:
         if grid.signed and fits and grid.max_code >= 1 << grid.mantissa_bits:
             return _magic(grid, work)
     if fmt.bits > TABLE_BITS:
-        raise FpsimError(f"{fmt.name} reaches beyond float{width} and is too wide for a table of its {1 << fmt.bits} values")
+        raise FpsimError(
+            f"{fmt.name} reaches beyond float{width} and is too wide for a table of its {1 << fmt.bits} values"
+        )
     return table(fmt, width)
 
 

@@ -50,7 +50,9 @@ def power_rule(fmt: BlockFormat, width: int) -> PowerRule:
         nudge = (1 << mantissa) - 1
     if fmt.rule is ScaleRule.RCEIL:
         divisor, offset = float(top), 0
-    return PowerRule(divisor=divisor, nudge=nudge, offset=offset, lo=fmt.scale.emin, hi=fmt.scale.emax)
+    # Beyond this the largest element times the scale overflows the working width.
+    hi = min(fmt.scale.emax, WIDTHS[width].emax - emax)
+    return PowerRule(divisor=divisor, nudge=nudge, offset=offset, lo=fmt.scale.emin, hi=hi)
 
 
 def _element_mantissa(fmt: BlockFormat) -> int:
@@ -58,7 +60,9 @@ def _element_mantissa(fmt: BlockFormat) -> int:
         return fmt.element.mantissa_bits
     if isinstance(fmt.element, IntFormat):
         return fmt.element.hi.bit_length() - 1
-    raise FpsimError(f"{fmt.name}: scale rule 'even' needs a mantissa width, which a codebook lacks; use floor or rceil")
+    raise FpsimError(
+        f"{fmt.name}: scale rule 'even' needs a mantissa width, which a codebook lacks; use floor or rceil"
+    )
 
 
 def power_exponents(amax: NDArray[np.floating], rule: PowerRule) -> NDArray[np.int64]:
@@ -70,7 +74,7 @@ def power_exponents(amax: NDArray[np.floating], rule: PowerRule) -> NDArray[np.i
     """
     work = WIDTHS[amax.dtype.itemsize * 8]
     small = amax < TINY
-    lifted = np.where(small, amax * amax.dtype.type(2.0**LIFT), amax)
+    lifted = amax * np.where(small, amax.dtype.type(2.0**LIFT), amax.dtype.type(1))
     pattern = (lifted / amax.dtype.type(rule.divisor)).view(f"i{amax.dtype.itemsize}")
     field = (pattern + rule.nudge) >> work.mantissa_bits
     exponent = field.astype(np.int64) - int(work.bias) - np.where(small, LIFT, 0) - rule.offset

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import torch
 from torch import Tensor
 
@@ -72,5 +71,3 @@ def _on_device(p: TablePlan, device: torch.device) -> tuple[Tensor, Tensor]:
     if key not in _TABLES:
         _TABLES[key] = (torch.from_numpy(p.thresholds).to(device), torch.from_numpy(p.values).to(device))
     return _TABLES[key]
-
-

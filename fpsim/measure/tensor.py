@@ -101,7 +101,7 @@ def _energies(reference: NDArray[Any], approximation: NDArray[Any]) -> tuple[flo
 def _chunks(
     reference: NDArray[Any], approximation: NDArray[Any]
 ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Pairs of flat float64 views of at most ``_CHUNK`` elements."""
+    """Pairs of flat float64 arrays of ``_CHUNK`` elements, the last one shorter."""
     _check_dtype(reference)
     _check_dtype(approximation)
     if np.shape(reference) != np.shape(approximation):
@@ -109,14 +109,16 @@ def _chunks(
             f"tensors of shapes {np.shape(reference)} and {np.shape(approximation)} were given: "
             "an error needs two of the same shape"
         )
-    yield from np.nditer(
-        [reference, approximation],
-        flags=["external_loop", "buffered", "zerosize_ok"],
-        op_flags=[["readonly"], ["readonly"]],
-        op_dtypes=[np.dtype(np.float64), np.dtype(np.float64)],
-        order="C",
-        buffersize=_CHUNK,
-    )
+    pieces = [_flat(reference), _flat(approximation)]
+    for start in range(0, int(np.size(reference)), _CHUNK):
+        exact, approximate = (np.asarray(flat[start : start + _CHUNK], dtype=np.float64) for flat in pieces)
+        yield exact, approximate
+
+
+def _flat(x: NDArray[Any]) -> Any:
+    """The elements in logical order, sliceable without copying more than the slice, whatever the layout."""
+    array = np.asarray(x)
+    return array.reshape(-1) if array.flags.c_contiguous else array.flat
 
 
 def _check_dtype(x: NDArray[Any]) -> None:

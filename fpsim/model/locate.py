@@ -75,15 +75,16 @@ def download(repository: str) -> Path:
 
 
 def _why(repository: str, error: BaseException) -> str:
-    kinds, link = set(), error
+    kinds, texts, link = set(), "", error
     while link is not None:
         kinds |= {kind.__name__ for kind in type(link).__mro__}
+        texts += str(link)
         link = link.__cause__ or link.__context__  # type: ignore[assignment]
     if "GatedRepoError" in kinds:
         return f"{repository} is gated: accept its licence on huggingface.co and run 'hf auth login'"
     if "RepositoryNotFoundError" in kinds:
         return f"{repository} does not exist on huggingface.co, or is private: check the id, or pass a folder"
-    if "RemoteEntryNotFoundError" in kinds or "model_index.json" in str(error):
+    if "RemoteEntryNotFoundError" in kinds or "model_index.json" in texts:
         return f"{repository} has no model_index.json, so it is no diffusers pipeline: pass another id or a folder"
     return (
         f"{repository} is not in the local Hugging Face cache and could not be downloaded (nor is it a folder here): "

@@ -13,4 +13,13 @@ ElementFormat = FloatFormat | IntFormat | CodebookFormat
 #: Everything that ``fpsim.format`` can return.
 Format = ElementFormat | BlockFormat
 
-__all__ = ["BlockFormat", "CodebookFormat", "ElementFormat", "FloatFormat", "Format", "IntFormat", "ScaleRule", "Specials"]
+__all__ = [
+    "BlockFormat",
+    "CodebookFormat",
+    "ElementFormat",
+    "FloatFormat",
+    "Format",
+    "IntFormat",
+    "ScaleRule",
+    "Specials",
+]

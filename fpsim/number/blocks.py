@@ -59,7 +59,9 @@ class BlockFormat:
         if not 2 <= self.block <= 65536:
             raise FpsimError(f"block format {self.name!r}: block {self.block}; it needs 2 to 65536 elements")
         if not isinstance(self.scale.bias, int):
-            raise FpsimError(f"block format {self.name!r}: its scale format needs an integer bias, not {self.scale.bias}")
+            raise FpsimError(
+                f"block format {self.name!r}: its scale format needs an integer bias, not {self.scale.bias}"
+            )
         power_of_two = self.scale.mantissa_bits == 0
         if power_of_two is (self.rule is ScaleRule.MAX):
             raise FpsimError(

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -147,7 +147,7 @@ def builtin() -> dict[str, Entry]:
     # Files of elements first: block formats refer to them.
     for file in ("ocp", "ieee", "fnuz", "chen2024", "integers", "codebooks", "blocks"):
         text = (folder / f"{file}.toml").read_text(encoding="utf-8")
-        entries |= read(text, f"formats/{file}.toml", lambda name: find(name, entries))
+        entries |= read(text, f"formats/{file}.toml", partial(find, entries=entries))
     return entries
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 
 from fpsim.errors import FpsimError
 
@@ -36,7 +37,7 @@ class CodebookFormat:
             raise FpsimError(f"codebook {self.name!r} has {len(values)} values; it needs 2 to 65536")
         if not all(map(math.isfinite, values)):
             raise FpsimError(f"codebook {self.name!r} holds a value that is not finite; list finite numbers only")
-        if any(a >= b for a, b in zip(values, values[1:], strict=False)):
+        if any(a >= b for a, b in pairwise(values)):
             raise FpsimError(f"codebook {self.name!r}: the values must ascend strictly; sort them and drop repeats")
 
     @property

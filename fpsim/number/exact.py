@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections.abc import Callable
 from fractions import Fraction
 
 from fpsim.errors import FpsimError
@@ -80,7 +81,7 @@ def encode(fmt: Element, x: Fraction | float) -> int:
     negative = math.copysign(1, x) < 0 if isinstance(x, float) else x < 0
     if negative and not fmt.signed:
         return 0
-    magnitude = encode_magnitude(fmt, abs(x))
+    magnitude = encode_magnitude(fmt, -x if negative else x)
     if negative and (magnitude or fmt.has_negative_zero):
         return magnitude | fmt.sign_bit
     return magnitude
@@ -96,7 +97,7 @@ def encode_magnitude(fmt: FloatFormat, x: Fraction | float) -> int:
     return code(_nearest(fmt.max_code - skipped + 1, lambda i: fmt.grid_value(code(i)), code, x))
 
 
-def _nearest(count, value, code, x) -> int:  # type: ignore[no-untyped-def]
+def _nearest(count: int, value: Callable[[int], Fraction], code: Callable[[int], int], x: Fraction | float) -> int:
     """Index of the value nearest ``x`` among ``count`` ascending ones; at a tie the one whose code is even.
 
     If both codes are even (zero and the smallest normal of a format without subnormals), the smaller wins.

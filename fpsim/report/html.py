@@ -98,7 +98,8 @@ def _prompts(prompts: Any) -> str:
         return ""
     texts = [prompts] if isinstance(prompts, str) else prompts
     items = "".join(f"<li>{escape(text)}</li>" for text in texts)
-    return f"<details><summary>{len(texts)} prompt{'s' * (len(texts) != 1)}</summary><ol>{items}</ol></details>"
+    title = f"{len(texts)} prompt{'s' * (len(texts) != 1)}"
+    return f'<details class="plain"><summary>{title}</summary><ol>{items}</ol></details>'
 
 
 def _pictures(run: Mapping[str, Any], images: list[tuple[str, NDArray[np.uint8]]]) -> str:

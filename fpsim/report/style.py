@@ -58,7 +58,7 @@ summary { cursor: pointer; overflow-wrap: anywhere; }
 summary b { font-weight: 600; }
 summary span { color: var(--soft); font-size: .87rem; }
 details > :not(summary) { margin-top: .7rem; margin-bottom: .7rem; }
-details details { border: 0 !important; padding: 0; }
+details.plain { border: 0; padding: 0; }
 @media (max-width: 640px) { main { padding: 1.2rem 1rem 3rem; } h1 { font-size: 1.4rem; }
   .summary td:first-child { min-width: 11rem; } }
 @media print { .tall { max-height: none; } }

@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 import inspect
 from difflib import get_close_matches
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from fpsim.errors import FpsimError
 from fpsim.model.quiet import quiet
+
+if TYPE_CHECKING:  # names are checked before anything heavy is imported
+    import torch
 
 NAMES = {
     "ddim": "DDIMScheduler",
@@ -46,14 +47,14 @@ def class_name(name: str) -> str:
     >>> class_name("DPM++"), class_name("ddimscheduler")
     ('DPMSolverMultistepScheduler', 'DDIMScheduler')
     """
-    classes = {value.lower(): value for value in NAMES.values()}
     key = name.strip().lower()
-    found = NAMES.get(key) or classes.get(key)
-    if found is None:
-        close = get_close_matches(key, [*NAMES, *classes], n=1, cutoff=0.4)
-        hint = f"; did you mean {classes.get(close[0], close[0])!r}?" if close else ""
-        raise FpsimError(f"unknown scheduler {name!r}{hint} (known: {', '.join(sorted(NAMES))})")
-    return found
+    for short, kind in NAMES.items():
+        if key in (short, kind.lower()):
+            return kind
+    stems = {kind.lower().removesuffix("scheduler"): short for short, kind in NAMES.items()}
+    close = get_close_matches(key.removesuffix("scheduler"), [*NAMES, *stems], n=1, cutoff=0.4)
+    hint = f"; did you mean {stems.get(close[0], close[0])!r}?" if close else ""
+    raise FpsimError(f"unknown scheduler {name!r}{hint} (known: {', '.join(sorted(NAMES))})")
 
 
 def make(name: str | None, own: Any) -> Any:

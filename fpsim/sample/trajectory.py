@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fpsim.errors import FpsimError
 from fpsim.sample.npz import read_npz, write_npz
-from fpsim.sample.observe import StepRecord
+
+if TYPE_CHECKING:  # reading a run's folder does not need torch
+    from fpsim.sample.observe import StepRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

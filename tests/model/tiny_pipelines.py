@@ -30,8 +30,8 @@ SD_BETAS = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end":
 WORDS = ("red", "blue", "dog", "cat", "photo")
 
 
-def tiny_unet(*, channels: int = 1, size: int = 8, seed: int = 0) -> UNet2DModel:
-    """A UNet2DModel of about 60 k parameters with attention in its lower level."""
+def tiny_unet(*, channels: int = 1, size: int | None = 8, seed: int = 0, **extra: Any) -> UNet2DModel:
+    """A UNet2DModel of about 45 k parameters with attention in its lower level."""
     torch.manual_seed(seed)
     return UNet2DModel(
         sample_size=size,
@@ -43,6 +43,7 @@ def tiny_unet(*, channels: int = 1, size: int = 8, seed: int = 0) -> UNet2DModel
         up_block_types=("AttnUpBlock2D", "UpBlock2D"),
         norm_num_groups=4,
         attention_head_dim=8,
+        **extra,
     ).eval()
 
 
@@ -213,3 +214,19 @@ def _vae() -> AutoencoderKL:
         norm_num_groups=4,
         latent_channels=4,
     ).eval()
+
+
+class TinyFolders:
+    """Builds each kind once, at its first use: ``folders("sd")`` is the folder of the saved pipeline."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._built: dict[str, Path] = {}
+
+    def __call__(self, kind: str) -> Path:
+        """The folder of one of ``BUILDERS``; copy it before changing anything in it."""
+        if kind not in self._built:
+            folder = self._root / kind
+            folder.mkdir()
+            self._built[kind] = BUILDERS[kind](folder)
+        return self._built[kind]

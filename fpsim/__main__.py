@@ -1,0 +1,7 @@
+"""``python -m fpsim``."""
+
+import sys
+
+from fpsim.cli.main import run
+
+sys.exit(run())

@@ -1,0 +1,188 @@
+"""The public functions of the codec: quantize, encode, decode."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fpsim.codec import arrays
+from fpsim.codec.blocks import apply_scales, block_scales, check_divides, quantize_blocks
+from fpsim.codec.codes import codes_of, values_of
+from fpsim.codec.encoded import Encoded
+from fpsim.codec.options import check_overflow, check_rounding
+from fpsim.codec.protocol import Backend
+from fpsim.codec.protocol import backend as named_backend
+from fpsim.errors import FpsimError
+from fpsim.number import BlockFormat, ElementFormat, Format
+from fpsim.number.names import format as resolve
+
+
+def quantize(
+    x: Any,
+    f: str | Format,
+    *,
+    rounding: str = "ties-to-even",
+    overflow: str = "saturate",
+    out: Any = None,
+    out_dtype: Any = None,
+    strict: bool = False,
+    backend: str | None = None,
+) -> Any:
+    """Round an array to a number format, value to value; it never scales, except for block formats.
+
+    Args:
+        x: NumPy array or torch tensor of float16, bfloat16, float32 or float64, any shape and layout. Each
+            value is rounded once, from its own width.
+        f: a format or its name.
+        rounding: ``ties-to-even``: to nearest, ties to the even code.
+        overflow: ``saturate``: magnitudes beyond the largest finite value, Inf included, become it.
+        out: where to write, of the shape and kind of ``x``; may be ``x``.
+        out_dtype: type of the result instead of that of ``x``.
+        strict: for block formats, refuse a short last block.
+        backend: who rounds: ``numba``, ``numpy``, ``torch`` or a registered name; default by the array.
+
+    Returns:
+        An array of the kind, shape and type of ``x``. NaN stays NaN. A result that the type cannot hold
+        becomes its nearest finite value.
+
+    Raises:
+        FpsimError: unknown format, policy or backend; not floating-point values; a format wider than the values.
+
+    >>> import numpy as np
+    >>> quantize(np.array([0.3, 5.0, -9.0], np.float32), "e2m1")
+    array([ 0.5,  4. , -6. ], dtype=float32)
+    """
+    check_rounding(rounding)
+    check_overflow(overflow)
+    fmt, chosen = resolve(f), arrays.choose(backend, x)
+    work = arrays.working(x)
+    y = out if out is not None and _usable(out, work.data) else arrays.empty_like(work.data)
+    if out is not None and tuple(out.shape) != tuple(x.shape):
+        raise FpsimError(f"out has shape {tuple(out.shape)}, but x has {tuple(x.shape)}; they must be equal")
+    source, target = arrays.for_backend(work.data, chosen), arrays.for_backend(y, chosen)
+    if isinstance(fmt, BlockFormat):
+        _blocks(source, target, fmt, chosen, strict)
+    else:
+        scale = fmt.scale(work.width)
+        chosen.quantize(_rows(source), fmt, _one(source, scale), _rows(target))
+    like = x if out_dtype is None else _Typed(_dtype(x, out_dtype))
+    return arrays.finish(y, like, out)
+
+
+def _blocks(source: Any, target: Any, fmt: BlockFormat, chosen: Backend, strict: bool) -> None:
+    columns = source.shape[-1] if source.ndim else 1
+    if strict:
+        check_divides(columns, fmt)
+    if arrays.is_torch(source):
+        from fpsim.codec.torch_blocks import quantize_blocks as quantize_torch_blocks
+
+        quantize_torch_blocks(source.reshape(-1, columns), fmt, target.view(-1, columns), chosen)
+    else:
+        quantize_blocks(source.reshape(-1, columns), fmt, target.reshape(-1, columns), chosen)
+
+
+class _Typed:
+    """Stands for an array of another type in :func:`fpsim.codec.arrays.finish`."""
+
+    def __init__(self, dtype: Any) -> None:
+        self.dtype = dtype
+
+
+def _dtype(x: Any, out_dtype: Any) -> Any:
+    return out_dtype if arrays.is_torch(x) else np.dtype(out_dtype)
+
+
+def _usable(out: Any, data: Any) -> bool:
+    """Whether a backend can write into the user's array directly."""
+    if arrays.is_torch(data):
+        return bool(arrays.is_torch(out) and out.dtype == data.dtype and out.is_contiguous() and not out.requires_grad)
+    return bool(isinstance(out, np.ndarray) and out.dtype == data.dtype and out.flags.c_contiguous)
+
+
+def _rows(data: Any) -> Any:
+    return data.reshape(1, -1)
+
+
+def _one(data: Any, scale: float) -> Any:
+    if arrays.is_torch(data):
+        return data.new_full((1, 1), scale)
+    return np.full((1, 1), scale, data.dtype)
+
+
+def encode(x: Any, f: str | Format, *, strict: bool = False) -> Encoded:
+    """Round an array and return its codes.
+
+    Args:
+        x: as in :func:`quantize`; block formats run along the last axis.
+        f: a format or its name.
+        strict: for block formats, refuse a short last block.
+
+    Returns:
+        The codes (uint8, uint16 or uint32 of the shape of ``x``) with, for block formats, the codes of the scales.
+
+    Raises:
+        FpsimError: as :func:`quantize`; NaN in a format that has none.
+    """
+    fmt, work = resolve(f), arrays.working(x)
+    data: NDArray[np.floating] = work.data.cpu().numpy() if arrays.is_torch(work.data) else work.data
+    chosen = arrays.choose(None, data)
+    if not isinstance(fmt, BlockFormat):
+        grid = np.empty_like(data)
+        chosen.quantize(_rows(_divided(data, fmt, work.width)), fmt, np.ones((1, 1), data.dtype), _rows(grid))
+        return Encoded(codes=codes_of(grid, fmt), scales=None, tensor_scale=1.0, shape=data.shape, format=fmt)
+    columns = data.shape[-1] if data.ndim else 1
+    if strict:
+        check_divides(columns, fmt)
+    if data.size == 0:
+        empty = np.empty(data.shape, np.uint8)
+        return Encoded(codes=empty, scales=empty, tensor_scale=1.0, shape=data.shape, format=fmt)
+    rows = data.reshape(-1, columns)
+    scales, whole = block_scales(rows, fmt, named_backend("numpy"))
+    each = np.repeat(scales * data.dtype.type(whole), fmt.block, axis=1)[:, :columns]
+    grid = np.empty_like(rows)
+    t = rows / (each * data.dtype.type(fmt.element.scale(work.width)))
+    chosen.quantize(t, fmt.element, np.ones((1, 1), data.dtype), grid)
+    return Encoded(
+        codes=codes_of(grid, fmt.element).reshape(data.shape),
+        scales=codes_of(scales, fmt.scale),
+        tensor_scale=whole,
+        shape=data.shape,
+        format=fmt,
+    )
+
+
+def _divided(data: NDArray[np.floating], fmt: ElementFormat, width: int) -> NDArray[np.floating]:
+    scale = fmt.scale(width)
+    with np.errstate(over="ignore"):
+        divided: NDArray[np.floating] = data if scale == 1 else data / data.dtype.type(scale)
+    return divided
+
+
+def decode(encoded: Encoded, *, dtype: Any = np.float32) -> NDArray[Any]:
+    """Return the values of codes: exactly what :func:`quantize` returns for the same input.
+
+    Args:
+        encoded: from :func:`encode` or ``fpsim.unpack``.
+        dtype: float32 or float64: the working width that was rounded in.
+
+    Raises:
+        FpsimError: codes that do not exist in the format.
+    """
+    fmt, real = encoded.format, np.dtype(dtype).type
+    width = 64 if np.dtype(dtype) == np.float64 else 32
+    if not isinstance(fmt, BlockFormat):
+        return values_of(encoded.codes, fmt, real) * real(fmt.scale(width))
+    columns = encoded.shape[-1] if encoded.shape else 1
+    if encoded.codes.size == 0:
+        return np.empty(encoded.shape, dtype)
+    if encoded.scales is None:
+        raise FpsimError(f"codes of {fmt.name} need the codes of their scales, but there are none")
+    scales = values_of(encoded.scales, fmt.scale, real) * real(encoded.tensor_scale)
+    each = np.repeat(scales * real(fmt.element.scale(width)), fmt.block, axis=1)[:, :columns]
+    values: NDArray[Any] = values_of(encoded.codes, fmt.element, real).reshape(-1, columns) * each
+    return values.reshape(encoded.shape)
+
+
+__all__ = ["apply_scales", "decode", "encode", "quantize"]

@@ -1,0 +1,76 @@
+"""Codes with what is needed to read them, and their packing into bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fpsim.codec.codes import code_dtype
+from fpsim.errors import FpsimError
+from fpsim.number import BlockFormat, Format
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Encoded:
+    """An array in a number format.
+
+    Args:
+        codes: uint8, uint16 or uint32 of the array's shape.
+        scales: for block formats the codes of the scales, ``[rows, blocks]``; otherwise None.
+        tensor_scale: the float32 scale of the whole tensor (NVFP4), otherwise 1.
+        shape: the array's shape.
+        format: its format.
+    """
+
+    codes: NDArray[Any]
+    scales: NDArray[Any] | None
+    tensor_scale: float
+    shape: tuple[int, ...]
+    format: Format
+
+    @property
+    def element_bits(self) -> int:
+        """Bits of a code."""
+        return self.format.element.bits if isinstance(self.format, BlockFormat) else self.format.bits
+
+    def pack(self) -> NDArray[np.uint8]:
+        """Return the codes without gaps, first code in the low bits: two 4-bit codes a byte, four 6-bit ones in three.
+
+        The scales stay as they are.
+
+        >>> Encoded(codes=np.array([1, 2], np.uint8), scales=None, tensor_scale=1.0, shape=(2,),
+        ...         format=__import__("fpsim").format("e2m1")).pack()
+        array([33], dtype=uint8)
+        """
+        places = np.arange(self.element_bits, dtype=np.uint32)
+        bits = (self.codes.reshape(-1, 1).astype(np.uint32) >> places) & 1
+        return np.packbits(bits.astype(np.uint8).reshape(-1), bitorder="little")
+
+
+def unpack(packed: NDArray[np.uint8], like: Encoded) -> Encoded:
+    """Return an :class:`Encoded` with the codes of :meth:`Encoded.pack`.
+
+    Args:
+        packed: bytes.
+        like: gives format, shape and scales.
+
+    Raises:
+        FpsimError: the number of bytes does not fit the shape.
+    """
+    width, count = like.element_bits, int(np.prod(like.shape, dtype=np.int64))
+    if packed.size != (width * count + 7) // 8:
+        raise FpsimError(
+            f"{packed.size} bytes cannot hold {count} codes of {width} bits: {(width * count + 7) // 8} would"
+        )
+    bits = np.unpackbits(packed, count=width * count, bitorder="little").reshape(count, width)
+    codes = (bits.astype(np.uint32) << np.arange(width, dtype=np.uint32)).sum(axis=1)
+    return Encoded(
+        codes=codes.astype(code_dtype(width)).reshape(like.shape),
+        scales=like.scales,
+        tensor_scale=like.tensor_scale,
+        shape=like.shape,
+        format=like.format,
+    )

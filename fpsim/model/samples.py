@@ -1,0 +1,97 @@
+"""Samples of what enters each layer, collected over a calibration run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from fpsim.errors import FpsimError
+from fpsim.model.intercept import intercept
+from fpsim.model.layers import quantizable
+
+#: Values kept of a layer's input at each call; the extremes are always exact.
+VALUES_PER_CALL = 8192
+
+Calibration = Callable[[nn.Module], Any] | Iterable[Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LayerSample:
+    """Values that entered a layer.
+
+    Args:
+        values: float32 ``[n]``, drawn evenly over calls, the smallest and the largest value seen included.
+        calls: how often the layer ran.
+    """
+
+    values: NDArray[np.float32]
+    calls: int
+
+
+def collect(model: nn.Module, calibration: Calibration) -> dict[str, LayerSample]:
+    """Run the model as it is and return a sample of each quantizable layer's input.
+
+    Args:
+        model: any module.
+        calibration: a function that runs the model, or its inputs: tensors, tuples or dicts of arguments.
+
+    Raises:
+        FpsimError: NaN or Inf enters a layer (names it); no layer ran.
+    """
+    observers = {name: _Observer(name) for name, _ in quantizable(model)}
+    undo = [intercept(module, observers[name], None) for name, module in quantizable(model)]
+    try:
+        with torch.no_grad():
+            _run(model, calibration)
+    finally:
+        for restore in reversed(undo):
+            restore()
+    found = {name: observer.sample() for name, observer in observers.items() if observer.calls}
+    if not found:
+        raise FpsimError("the calibration ran none of the model's layers; give inputs, or a function that calls the model")
+    return found
+
+
+def _run(model: nn.Module, calibration: Calibration) -> None:
+    if callable(calibration):
+        calibration(model)
+        return
+    for inputs in calibration:
+        if isinstance(inputs, Mapping):
+            model(**inputs)
+        elif isinstance(inputs, tuple | list):
+            model(*inputs)
+        else:
+            model(inputs)
+
+
+class _Observer:
+    """Draws values from each tensor that passes, by indices that depend on the call's number alone."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.calls = name, 0
+        self.drawn: list[NDArray[np.float32]] = []
+        self.low, self.high = np.inf, -np.inf
+
+    def __call__(self, x: Tensor) -> Tensor:
+        flat = x.detach().reshape(-1)
+        low, high = (float(v) for v in flat.aminmax())
+        if not np.isfinite([low, high]).all():
+            raise FpsimError(f"NaN or Inf enters layer {self.name!r} in calibration; run the model in a wider dtype")
+        self.low, self.high = min(self.low, low), max(self.high, high)
+        if flat.numel() > VALUES_PER_CALL:
+            indices = np.random.default_rng(self.calls).integers(flat.numel(), size=VALUES_PER_CALL)
+            flat = flat[torch.from_numpy(indices).to(flat.device)]
+        self.drawn.append(flat.float().cpu().numpy().copy())
+        self.calls += 1
+        return x
+
+    def sample(self) -> LayerSample:
+        extremes = np.array([self.low, self.high], np.float32)
+        return LayerSample(np.concatenate([*self.drawn, extremes]), self.calls)
