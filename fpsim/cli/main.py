@@ -22,6 +22,7 @@ from fpsim.errors import FpsimError
 #: Verb to module and attribute, in the order of the help text.
 VERBS: dict[str, str] = {
     "formats": "fpsim.cli.formats:formats",
+    "simulate": "fpsim.cli.simulate:simulate",
     "table": "fpsim.cli.table:table",
 }
 _BAD_INPUT, _INTERRUPTED = 2, 130
@@ -69,7 +70,11 @@ class Verbs(click.Group):
         return result
 
 
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Verbs,
+    subcommand_metavar="VERB [ARGS]...",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="fpsim", message="%(prog)s %(version)s")
 def cli() -> None:
     """Try any number format on a real diffusion model, bit for bit, before the hardware exists."""
@@ -89,8 +94,8 @@ def run(args: Sequence[str] | None = None) -> int:
     except FpsimError as error:
         return _bad_input(str(error))
     except click.UsageError as error:
-        where = f" '{error.ctx.command_path} --help' shows what it takes." if error.ctx else ""
-        return _bad_input(error.format_message() + where)
+        where = f"; '{error.ctx.command_path} --help' shows what it takes" if error.ctx else ""
+        return _bad_input(error.format_message().rstrip(".") + where)
     except click.ClickException as error:
         return _bad_input(error.format_message())
     except click.Abort:

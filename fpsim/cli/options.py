@@ -38,9 +38,13 @@ def format_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(
         (
             click.option("--bias", type=float, help="Another exponent bias, any real number."),
-            click.option("--specials", type=click.Choice([str(s) for s in Specials]), help="Which codes are Inf and NaN."),
+            click.option(
+                "--specials", type=click.Choice([str(s) for s in Specials]), help="Which codes are Inf and NaN."
+            ),
             click.option("--no-subnormals", is_flag=True, help="Exponent field 0 holds only zeros."),
-            click.option("--formats-file", "files", multiple=True, metavar="FILE", help="TOML file of formats (repeatable)."),
+            click.option(
+                "--formats-file", "files", multiple=True, metavar="FILE", help="TOML file of formats (repeatable)."
+            ),
         )
     ):
         command = option(command)

@@ -68,7 +68,7 @@ def show(output: str, human: Table, machine: Table, document: Mapping[str, Any])
     elif output == "markdown":
         text = markdown_text(human)
     elif sys.stdout.isatty():
-        color = "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+        color = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         text = plain_text(human, width=shutil.get_terminal_size().columns, dim=color)
     else:
         text = plain_text(human)
@@ -130,10 +130,10 @@ def json_text(document: Mapping[str, Any]) -> str:
 
     def member(value: Any) -> str:
         if isinstance(value, list) and value and isinstance(value[0], dict):
-            return "[\n" + ",\n".join("  " + json.dumps(item, allow_nan=False) for item in value) + "\n]"
+            return "[\n" + ",\n".join("    " + json.dumps(item, allow_nan=False) for item in value) + "\n  ]"
         return json.dumps(value, allow_nan=False)
 
-    return "{" + ",\n".join(f"{json.dumps(key)}: {member(value)}" for key, value in document.items()) + "}\n"
+    return "{\n" + ",\n".join(f"  {json.dumps(key)}: {member(value)}" for key, value in document.items()) + "\n}\n"
 
 
 def _widths(table: Table) -> list[int]:

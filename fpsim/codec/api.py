@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 
 from fpsim.codec import arrays
 from fpsim.codec.blocks import apply_scales, block_scales, check_divides, quantize_blocks
-from fpsim.codec.codes import codes_of, values_of
+from fpsim.codec.codes import codes_by_table, codes_of, values_of
 from fpsim.codec.encoded import Encoded
 from fpsim.codec.options import check_overflow, check_rounding
+from fpsim.codec.plan import TablePlan, plan
 from fpsim.codec.protocol import Backend
 from fpsim.codec.protocol import backend as named_backend
 from fpsim.errors import FpsimError
-from fpsim.number import BlockFormat, ElementFormat, Format
+from fpsim.number import BlockFormat, CodebookFormat, ElementFormat, Format
 from fpsim.number.names import format as resolve
 
 
@@ -56,18 +57,15 @@ def quantize(
     """
     check_rounding(rounding)
     check_overflow(overflow)
-    fmt, chosen = resolve(f), arrays.choose(backend, x)
-    work = arrays.working(x)
-    y = out if out is not None and _usable(out, work.data) else arrays.empty_like(work.data)
-    if out is not None and tuple(out.shape) != tuple(x.shape):
-        raise FpsimError(f"out has shape {tuple(out.shape)}, but x has {tuple(x.shape)}; they must be equal")
+    fmt, work = resolve(f), arrays.working(x)
+    chosen, like = arrays.choose(backend, x), _like(x, out, out_dtype)
+    y = out if out is not None and arrays.usable(out, work.data) else arrays.empty_like(work.data)
     source, target = arrays.for_backend(work.data, chosen), arrays.for_backend(y, chosen)
     if isinstance(fmt, BlockFormat):
         _blocks(source, target, fmt, chosen, strict)
     else:
         scale = fmt.scale(work.width)
         chosen.quantize(_rows(source), fmt, _one(source, scale), _rows(target))
-    like = x if out_dtype is None else _Typed(_dtype(x, out_dtype))
     return arrays.finish(y, like, out)
 
 
@@ -75,6 +73,8 @@ def _blocks(source: Any, target: Any, fmt: BlockFormat, chosen: Backend, strict:
     columns = source.shape[-1] if source.ndim else 1
     if strict:
         check_divides(columns, fmt)
+    if 0 in source.shape:
+        return
     if arrays.is_torch(source):
         from fpsim.codec.torch_blocks import quantize_blocks as quantize_torch_blocks
 
@@ -90,15 +90,15 @@ class _Typed:
         self.dtype = dtype
 
 
-def _dtype(x: Any, out_dtype: Any) -> Any:
-    return out_dtype if arrays.is_torch(x) else np.dtype(out_dtype)
-
-
-def _usable(out: Any, data: Any) -> bool:
-    """Whether a backend can write into the user's array directly."""
-    if arrays.is_torch(data):
-        return bool(arrays.is_torch(out) and out.dtype == data.dtype and out.is_contiguous() and not out.requires_grad)
-    return bool(isinstance(out, np.ndarray) and out.dtype == data.dtype and out.flags.c_contiguous)
+def _like(x: Any, out: Any, out_dtype: Any) -> Any:
+    """What has the type of the result, once ``out`` and ``out_dtype`` are checked."""
+    if out is not None and out_dtype is not None:
+        raise FpsimError("out has a type of its own, so out_dtype cannot be given with it; drop one")
+    if out is not None:
+        arrays.check_out(x, out)
+    if out_dtype is None:
+        return x
+    return _Typed(arrays.check_type(x, out_dtype))
 
 
 def _rows(data: Any) -> Any:
@@ -129,9 +129,8 @@ def encode(x: Any, f: str | Format, *, strict: bool = False) -> Encoded:
     data: NDArray[np.floating] = work.data.cpu().numpy() if arrays.is_torch(work.data) else work.data
     chosen = arrays.choose(None, data)
     if not isinstance(fmt, BlockFormat):
-        grid = np.empty_like(data)
-        chosen.quantize(_rows(_divided(data, fmt, work.width)), fmt, np.ones((1, 1), data.dtype), _rows(grid))
-        return Encoded(codes=codes_of(grid, fmt), scales=None, tensor_scale=1.0, shape=data.shape, format=fmt)
+        codes = _codes(_divided(data, fmt, work.width), fmt, chosen)
+        return Encoded(codes=codes, scales=None, tensor_scale=1.0, shape=data.shape, format=fmt)
     columns = data.shape[-1] if data.ndim else 1
     if strict:
         check_divides(columns, fmt)
@@ -141,16 +140,25 @@ def encode(x: Any, f: str | Format, *, strict: bool = False) -> Encoded:
     rows = data.reshape(-1, columns)
     scales, whole = block_scales(rows, fmt, named_backend("numpy"))
     each = np.repeat(scales * data.dtype.type(whole), fmt.block, axis=1)[:, :columns]
-    grid = np.empty_like(rows)
     t = rows / (each * data.dtype.type(fmt.element.scale(work.width)))
-    chosen.quantize(t, fmt.element, np.ones((1, 1), data.dtype), grid)
     return Encoded(
-        codes=codes_of(grid, fmt.element).reshape(data.shape),
+        codes=_codes(t, fmt.element, chosen).reshape(data.shape),
         scales=codes_of(scales, fmt.scale),
         tensor_scale=whole,
         shape=data.shape,
         format=fmt,
     )
+
+
+def _codes(t: NDArray[np.floating], fmt: ElementFormat, chosen: Backend) -> NDArray[Any]:
+    """Codes of quotients: by search where the format is rounded so, otherwise from their grid values."""
+    p = plan(fmt, t.dtype.itemsize * 8)
+    if isinstance(p, TablePlan):
+        return codes_by_table(t, fmt, p)
+    assert not isinstance(fmt, CodebookFormat), "codebooks are always rounded by search"
+    grid = np.empty_like(t)
+    chosen.quantize(_rows(t), fmt, _one(t, 1.0), _rows(grid))
+    return codes_of(grid, fmt)
 
 
 def _divided(data: NDArray[np.floating], fmt: ElementFormat, width: int) -> NDArray[np.floating]:
@@ -173,7 +181,7 @@ def decode(encoded: Encoded, *, dtype: Any = np.float32) -> NDArray[Any]:
     fmt, real = encoded.format, np.dtype(dtype).type
     width = 64 if np.dtype(dtype) == np.float64 else 32
     if not isinstance(fmt, BlockFormat):
-        return values_of(encoded.codes, fmt, real) * real(fmt.scale(width))
+        return np.asarray(values_of(encoded.codes, fmt, real) * real(fmt.scale(width)))
     columns = encoded.shape[-1] if encoded.shape else 1
     if encoded.codes.size == 0:
         return np.empty(encoded.shape, dtype)

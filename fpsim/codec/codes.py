@@ -8,16 +8,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fpsim.codec.plan import TablePlan
 from fpsim.errors import FpsimError
 from fpsim.number import CodebookFormat, ElementFormat, FloatFormat, IntFormat, Specials
 
 
 def code_dtype(bits: int) -> type[np.unsignedinteger[Any]]:
-    """The narrowest unsigned type for codes of a width."""
+    """The narrowest unsigned type for codes of a width.
+
+    Raises:
+        FpsimError: more than 32 bits.
+    """
+    if bits > 32:
+        raise FpsimError(f"codes of {bits} bits are not available; 32 bits are the most")
     return np.uint8 if bits <= 8 else np.uint16 if bits <= 16 else np.uint32
 
 
-def codes_of(grid: NDArray[np.floating], fmt: ElementFormat) -> NDArray[Any]:
+def codes_of(grid: NDArray[np.floating], fmt: FloatFormat | IntFormat) -> NDArray[Any]:
     """Codes of values that lie on a format's integer-bias grid.
 
     Args:
@@ -27,21 +34,39 @@ def codes_of(grid: NDArray[np.floating], fmt: ElementFormat) -> NDArray[Any]:
     Raises:
         FpsimError: NaN in a format without NaN.
     """
-    nan = np.isnan(grid)
-    nan_code = fmt.nan_code if isinstance(fmt, FloatFormat) else None
-    if nan_code is None and nan.any():
+    dtype, nan, nan_code = code_dtype(fmt.bits), np.isnan(grid), _nan_code(grid, fmt)
+    values = np.where(nan, grid.dtype.type(0), grid)
+    if isinstance(fmt, IntFormat):
+        codes: NDArray[Any] = values.astype(np.int64) & ((1 << fmt.bits) - 1)
+    else:
+        codes = np.where(nan, nan_code, _float_codes(values, fmt))
+    return codes.astype(dtype)
+
+
+def codes_by_table(t: NDArray[np.floating], fmt: ElementFormat, table: TablePlan) -> NDArray[Any]:
+    """Codes of numbers that are yet to be rounded, also where the working width cannot hold the whole grid.
+
+    Raises:
+        FpsimError: NaN in a format without NaN.
+    """
+    nan_code = _nan_code(t, fmt)
+    codes: NDArray[Any] = np.asarray(table.codes[np.searchsorted(table.thresholds, t, side="right") - 1])
+    if isinstance(fmt, FloatFormat) and fmt.has_negative_zero:
+        codes = np.where((codes == 0) & np.signbit(t), fmt.sign_bit, codes)
+    return np.where(np.isnan(t), nan_code, codes).astype(code_dtype(fmt.bits))
+
+
+def _nan_code(values: NDArray[np.floating], fmt: ElementFormat) -> int:
+    code = fmt.nan_code if isinstance(fmt, FloatFormat) else None
+    if code is not None:
+        return code
+    nan = np.isnan(values)
+    if nan.any():
         place = tuple(int(i) for i in np.argwhere(nan)[0])
         raise FpsimError(
             f"the value at {place} is NaN, but {fmt.name} has no NaN code; choose a format with NaN (e4m3)"
         )
-    values = np.where(nan, grid.dtype.type(0), grid)
-    if isinstance(fmt, IntFormat):
-        codes = values.astype(np.int64) & ((1 << fmt.bits) - 1)
-    elif isinstance(fmt, CodebookFormat):
-        codes = np.searchsorted(np.asarray(fmt.values, grid.dtype), values)
-    else:
-        codes = np.where(nan, nan_code or 0, _float_codes(values, fmt))
-    return codes.astype(code_dtype(fmt.bits))
+    return 0
 
 
 def _float_codes(values: NDArray[np.floating], fmt: FloatFormat) -> NDArray[np.int64]:
@@ -67,15 +92,15 @@ def values_of(codes: NDArray[Any], fmt: ElementFormat, dtype: type[np.floating])
     if codes.size and int(codes.max()) >= limit:
         raise FpsimError(f"code {int(codes.max())} does not exist in {fmt.name}, which has {limit} codes")
     if fmt.bits <= 16:
-        values: NDArray[Any] = _lookup(fmt, dtype)[codes]
+        values: NDArray[Any] = _lookup(fmt, np.dtype(dtype))[codes]
         return values
     return _values(codes, fmt, dtype)
 
 
 @lru_cache(maxsize=256)
-def _lookup(fmt: ElementFormat, dtype: Any) -> NDArray[Any]:
+def _lookup(fmt: ElementFormat, dtype: np.dtype[Any]) -> NDArray[Any]:
     count = len(fmt.values) if isinstance(fmt, CodebookFormat) else 1 << fmt.bits
-    return _values(np.arange(count), fmt, dtype)
+    return _values(np.arange(count), fmt, dtype.type)
 
 
 def _values(codes: NDArray[Any], fmt: ElementFormat, dtype: type[np.floating]) -> NDArray[Any]:
@@ -91,7 +116,7 @@ def _values(codes: NDArray[Any], fmt: ElementFormat, dtype: type[np.floating]) -
     exponent = np.where(subnormal, 1, field) - int(fmt.grid.bias) - fmt.mantissa_bits
     with np.errstate(over="ignore"):
         wide = np.ldexp(significand.astype(np.float64), exponent)
-    values = np.clip(wide, -float(np.finfo(dtype).max), float(np.finfo(dtype).max)).astype(dtype)
+    values: NDArray[Any] = np.clip(wide, -float(np.finfo(dtype).max), float(np.finfo(dtype).max)).astype(dtype)
     values[magnitude > fmt.max_code] = np.nan
     if fmt.inf_code is not None:
         values[magnitude == fmt.inf_code] = np.inf
@@ -101,4 +126,4 @@ def _values(codes: NDArray[Any], fmt: ElementFormat, dtype: type[np.floating]) -
     return values
 
 
-__all__ = ["code_dtype", "codes_of", "values_of"]
+__all__ = ["code_dtype", "codes_by_table", "codes_of", "values_of"]

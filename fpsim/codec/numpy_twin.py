@@ -41,7 +41,7 @@ def _rounded(x: Floats, fmt: ElementFormat, s: Floats, zero_point: Floats | None
     t = x / s
     if isinstance(p, LinearPlan):
         shift = 0 if zero_point is None else zero_point
-        g = np.rint(np.clip(t, p.lo - shift, p.hi - shift)) + x.dtype.type(0)
+        g: Floats = np.rint(np.clip(t, p.lo - shift, p.hi - shift)) + x.dtype.type(0)
         return g * s + x.dtype.type(0)
     if isinstance(p, TablePlan):
         return _by_table(t, p) * s
@@ -54,7 +54,8 @@ def _by_magic(t: Floats, p: MagicPlan) -> Floats:
     a = np.where(np.abs(t) > p.max, t.dtype.type(p.max), np.abs(t))
     field = a.view(i) & i(_exponent_mask(t.dtype))
     c = (np.maximum(field, i(p.emin_field)) + i(p.shift)).view(t.dtype)
-    return np.copysign((a + c) - c, t)
+    rounded: Floats = np.copysign((a + c) - c, t)
+    return rounded
 
 
 def _by_integer(t: Floats, p: MagicPlan) -> Floats:

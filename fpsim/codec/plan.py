@@ -57,7 +57,7 @@ class LinearPlan:
     hi: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TablePlan:
     """Boundaries and values of any grid of at most 2^16 values, ascending.
 

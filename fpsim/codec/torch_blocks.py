@@ -36,7 +36,8 @@ def scales(padded: Tensor, fmt: BlockFormat, backend: Backend) -> Tensor:
         return _powers(amax, power_rule(fmt, padded.element_size() * 8))
     dtype = np.float32 if padded.dtype == torch.float32 else np.float64
     whole = tensor_scale(float(amax.max()), fmt, dtype)
-    ratios = amax / float(fmt.element.max) / whole
+    # Divisors as tensors: on CUDA torch multiplies by the reciprocal of a plain number.
+    ratios = amax / amax.new_tensor(float(fmt.element.max)) / amax.new_tensor(whole)
     rounded = torch.empty_like(ratios)
     backend.quantize(ratios, fmt.scale, torch.ones_like(ratios[:1]), rounded)
     return rounded.clamp_(min=float(fmt.scale.grid_value(1))) * whole
@@ -47,7 +48,9 @@ def _powers(amax: Tensor, rule: PowerRule) -> Tensor:
     work = WIDTHS[amax.element_size() * 8]
     small = amax < TINY
     lifted = torch.where(small, amax * 2.0**LIFT, amax)
-    pattern = (lifted / rule.divisor).view(torch.int32 if amax.dtype == torch.float32 else torch.int64)
+    pattern = (lifted / lifted.new_tensor(rule.divisor)).view(
+        torch.int32 if amax.dtype == torch.float32 else torch.int64
+    )
     field = (pattern + rule.nudge) >> work.mantissa_bits
     exponent = field.long() - int(work.bias) - LIFT * small.long() - rule.offset
     exponent = torch.where(amax == 0, torch.full_like(exponent, rule.lo), exponent.clamp(rule.lo, rule.hi))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -62,12 +64,7 @@ def _by_table(t: Tensor, p: TablePlan) -> Tensor:
     return torch.where(t.isnan(), t, value)
 
 
-_TABLES: dict[tuple[int, torch.device], tuple[Tensor, Tensor]] = {}
-
-
+@lru_cache(maxsize=256)
 def _on_device(p: TablePlan, device: torch.device) -> tuple[Tensor, Tensor]:
     """The plan's arrays on a device; plans are cached and few, so their copies are kept too."""
-    key = (id(p), device)
-    if key not in _TABLES:
-        _TABLES[key] = (torch.from_numpy(p.thresholds).to(device), torch.from_numpy(p.values).to(device))
-    return _TABLES[key]
+    return torch.from_numpy(p.thresholds).to(device), torch.from_numpy(p.values).to(device)

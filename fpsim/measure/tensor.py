@@ -42,9 +42,8 @@ def sqnr_db(reference: NDArray[Any], approximation: NDArray[Any]) -> float:
         return math.inf
     if math.isinf(signal):
         return math.nan
-    if signal == 0 or math.isinf(noise):
-        return -math.inf
-    return 10.0 * (math.log10(signal) - math.log10(noise))
+    lost = signal == 0 or math.isinf(noise)
+    return -math.inf if lost else 10.0 * (math.log10(signal) - math.log10(noise))
 
 
 def mse(reference: NDArray[Any], approximation: NDArray[Any]) -> float:

@@ -1,1 +1,1 @@
-"""fpsim.methods"""
+"""Quantization methods, one file a paper, and the simulation that runs and measures them."""

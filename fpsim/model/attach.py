@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -26,18 +27,30 @@ class Handle:
 
     Attributes:
         coverage: each layer and what was applied to it, and what was left alone.
-        acts: the activation quantizers by layer.
-        weights: the weight operands by layer.
+        acts: the operands that quantize inputs, by layer.
+        weights: the operands that quantize weights, by layer.
     """
 
     def __init__(
         self,
         coverage: Coverage,
-        acts: Mapping[str, Quantizer],
+        acts: Mapping[str, ActivationOperand],
         weights: Mapping[str, WeightOperand],
         undo: list[Callable[[], None]],
     ) -> None:
         self.coverage, self.acts, self.weights, self._undo = coverage, acts, weights, undo
+
+    @contextlib.contextmanager
+    def bypass(self) -> Iterator[None]:
+        """Let the model compute in full precision inside a ``with`` block."""
+        operands = [*self.acts.values(), *self.weights.values()]
+        for operand in operands:
+            operand.active = False
+        try:
+            yield
+        finally:
+            for operand in operands:
+                operand.active = True
 
     def remove(self) -> None:
         """Restore the model bit for bit; a second call does nothing."""
@@ -84,14 +97,14 @@ def quantize_(
         name: _weight_operand(name, layers[name], rule.weights, backend) for name, rule in rules.items() if rule.weights
     }
     acts = {
-        name: _activation(name, layers[name], rule.acts, samples, backend) for name, rule in rules.items() if rule.acts
+        name: ActivationOperand(_activation(name, layers[name], rule.acts, samples, backend))
+        for name, rule in rules.items()
+        if rule.acts
     }
-    undo = []
-    for name, module in layers.items():
-        operand = ActivationOperand(acts[name]) if name in acts else None
-        if operand is not None or name in weights:
-            undo.append(intercept(module, operand, weights.get(name)))
-    return Handle(_coverage(model, rules, acts), acts, weights, undo)
+    touched = [name for name in layers if name in acts or name in weights]
+    undo = [intercept(layers[name], acts.get(name), weights.get(name)) for name in touched]
+    quantizers = {name: operand.quantizer for name, operand in acts.items()}
+    return Handle(_coverage(model, rules, quantizers), acts, weights, undo)
 
 
 def _samples(model: nn.Module, rules: Mapping[str, Rule], calibration: Any) -> Mapping[str, LayerSample] | None:

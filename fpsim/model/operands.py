@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -33,14 +34,29 @@ class StraightThrough(torch.autograd.Function):
 
 
 class ActivationOperand:
-    """Quantizes a layer's input: with fixed scales, or with fresh ones at each call."""
+    """Quantizes a layer's input: with fixed scales, or with fresh ones at each call.
+
+    Attributes:
+        active: False lets the input pass as it is.
+        watch: called with each input and what became of it; for measurements.
+    """
 
     def __init__(self, quantizer: Quantizer) -> None:
         self.quantizer = quantizer
+        self.active = True
+        self.watch: Callable[[Tensor, Tensor], None] | None = None
         self._fast = _FixedPerTensor(quantizer) if _is_fixed_per_tensor(quantizer) else None
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return ``x`` fake-quantized, differentiable straight through."""
+        if not self.active:
+            return x
+        result = self._quantized(x)
+        if self.watch is not None:
+            self.watch(x, result)
+        return result
+
+    def _quantized(self, x: Tensor) -> Tensor:
         if torch.is_grad_enabled() and x.requires_grad:
             rounded = self.quantizer(x.detach())
             return StraightThrough.apply(x, rounded, inside_range(x.detach(), self.quantizer))  # type: ignore[no-any-return]
@@ -91,16 +107,23 @@ class WeightOperand:
         quantizer: with fixed scales, or none yet: then they are fitted to the first weight seen, and again to
             each weight that differs from it (a class may compute its weight at run time).
         refit: whether a changed weight gets fresh scales; a parameter in training keeps its scales.
+
+    Attributes:
+        active: False lets the weight pass as it is.
+        source, rounded: the weight last seen, and what became of it; None before the first call.
     """
 
     def __init__(self, quantizer: Quantizer, *, refit: bool) -> None:
         self.quantizer, self.refit = quantizer, refit
+        self.active = True
         self._seen: tuple[int, int] | None = None
-        self._source: Tensor | None = None
-        self._rounded: Tensor | None = None
+        self.source: Tensor | None = None
+        self.rounded: Tensor | None = None
 
     def __call__(self, weight: Tensor) -> Tensor:
         """Return the weight fake-quantized, differentiable straight through."""
+        if not self.active:
+            return weight
         rounded = self._current(weight.detach())
         if torch.is_grad_enabled() and weight.requires_grad:
             return StraightThrough.apply(weight, rounded, inside_range(weight.detach(), self.quantizer))  # type: ignore[no-any-return]
@@ -108,18 +131,18 @@ class WeightOperand:
 
     def _current(self, weight: Tensor) -> Tensor:
         key = None if weight.is_inference() else (weight.data_ptr(), weight._version)
-        if self._rounded is not None and self._rounded.device == weight.device and self._unchanged(weight, key):
-            return self._rounded
+        if self.rounded is not None and self.rounded.device == weight.device and self._unchanged(weight, key):
+            return self.rounded
         if self.quantizer.scales is None or self.refit:
             self.quantizer = replace(self.quantizer, scales=None).fit(weight)
-        self._rounded = self.quantizer(weight)
+        self.rounded = self.quantizer(weight)
         self._seen = key
-        self._source = weight.clone() if self.refit else None
-        return self._rounded
+        self.source = weight.clone() if self.refit else weight
+        return self.rounded
 
     def _unchanged(self, weight: Tensor, key: tuple[int, int] | None) -> bool:
         if self.refit:  # a fresh tensor each time: only its values tell
-            return self._source is not None and self._source.shape == weight.shape and torch.equal(self._source, weight)
+            return self.source is not None and self.source.shape == weight.shape and torch.equal(self.source, weight)
         return key is not None and key == self._seen
 
 

@@ -54,7 +54,7 @@ def decode(fmt: Element, code: int, *, width: int = 32) -> Fraction | float:
         return math.copysign(math.inf, -negative) if magnitude == fmt.inf_code else math.nan
     value = fmt.grid_value(magnitude)
     if value == 0:
-        return -0.0 if negative else Fraction(0)
+        return -0.0 if negative and fmt.has_negative_zero else Fraction(0)
     return Fraction(fmt.scale(width)) * (-value if negative else value)
 
 
@@ -125,7 +125,7 @@ def divide(work: FloatFormat, numerator: Fraction, denominator: Fraction) -> flo
     quotient = numerator / denominator
     half_ulp = Fraction(2) ** (work.emax - work.mantissa_bits - 1)
     if abs(quotient) >= work.max + half_ulp:
-        return math.copysign(math.inf, quotient)
+        return math.inf if quotient > 0 else -math.inf
     return to_width(work, quotient)
 
 

@@ -73,11 +73,11 @@ class FloatFormat:
 
     def _problem(self) -> str | None:
         if not 1 <= self.exponent_bits <= 11:
-            return f"{self.exponent_bits} exponent bits; 1 to 11 are possible"
+            return f"exponent_bits is {self.exponent_bits}; 1 to 11 are possible"
         if not 0 <= self.mantissa_bits <= 52:
-            return f"{self.mantissa_bits} mantissa bits; 0 to 52 are possible"
+            return f"mantissa_bits is {self.mantissa_bits}; 0 to 52 are possible"
         if not math.isfinite(self.bias):
-            return f"bias {self.bias} is not a finite number"
+            return f"bias {self.bias} is not a finite number; give one such as 7 or 6.37"
         if abs(self.bias) > BIAS_LIMIT:
             return f"bias {self.bias} is outside ±{BIAS_LIMIT}"
         if self.specials is Specials.IEEE and self.mantissa_bits == 0:

@@ -36,9 +36,9 @@ class IntFormat:
 
     def __post_init__(self) -> None:
         if not 2 <= self.bits <= 16:
-            raise FpsimError(f"format {self.name!r}: {self.bits} bits; integers have 2 to 16")
+            raise FpsimError(f"format {self.name!r}: bits is {self.bits}; integers have 2 to 16")
         if not 0 <= self.fraction_bits <= 64:
-            raise FpsimError(f"format {self.name!r}: {self.fraction_bits} fraction bits; 0 to 64 are possible")
+            raise FpsimError(f"format {self.name!r}: fraction_bits is {self.fraction_bits}; 0 to 64 are possible")
         if self.full and not self.signed:
             raise FpsimError(f"format {self.name!r}: an unsigned integer always uses its full range; drop 'full'")
 

@@ -60,13 +60,27 @@ def format(  # the public name: fpsim.format
 
 
 def _named(name: str, files: Sequence[str]) -> Format:
-    path, hash_, local = name.partition("#")
+    path, hash_, local = name.rpartition("#")
     if hash_:
         return find(local, from_file(path), f" in {path}")
-    entries = dict(builtin())
+    mine: dict[str, Entry] = {}
     for file in files:
-        entries |= from_file(str(file))
-    return find(name, entries)
+        mine |= from_file(str(file))
+    # One after the other, so that a built-in format keeps its aliases where the user's takes its name.
+    return _lookup(name, mine) or _lookup(name, builtin()) or find(name, {**builtin(), **mine})
+
+
+def _lookup(name: str, entries: Mapping[str, Entry]) -> Format | None:
+    key = name.strip().lower()
+    if name in entries:
+        return entries[name].format
+    for known, entry in entries.items():
+        if key == known.lower():
+            return entry.format
+    for entry in entries.values():
+        if key in map(str.lower, entry.aliases):
+            return entry.format
+    return None
 
 
 def find(name: str, entries: Mapping[str, Entry], place: str = "") -> Format:
@@ -75,14 +89,9 @@ def find(name: str, entries: Mapping[str, Entry], place: str = "") -> Format:
     Raises:
         FpsimError: nothing has the name.
     """
-    key = name.strip().lower()
-    for candidate in (name, key):
-        if candidate in entries:
-            return entries[candidate].format
-    for entry in entries.values():
-        if key in entry.aliases:
-            return entry.format
-    fmt = None if place else _family(key, entries)
+    fmt = _lookup(name, entries)
+    if fmt is None and not place:
+        fmt = _family(name.strip().lower(), entries)
     if fmt is None:
         raise FpsimError(_unknown(name, entries, place))
     return fmt
@@ -123,4 +132,6 @@ def _unknown(name: str, entries: Mapping[str, Entry], place: str) -> str:
     names = [*entries, *(alias for entry in entries.values() for alias in entry.aliases)]
     near = difflib.get_close_matches(name.lower(), names, 1)
     hint = f"Did you mean {near[0]!r}? " if near else ""
-    return f"unknown format {name!r}{place}. {hint}'fpsim formats' lists all; eXmY, intN and uintN build one."
+    if place:
+        return f"unknown format {name!r}{place}. {hint}It has {', '.join(entries) or 'none'}."
+    return f"unknown format {name!r}. {hint}'fpsim formats' lists all; eXmY, intN and uintN build one."

@@ -58,6 +58,9 @@ def error_per_layer(run: Mapping[str, Any]) -> Figure:
 
 def sparsity_per_row(run: Mapping[str, Any]) -> Figure:
     """The share of weights that are exactly zero: a dot a layer, a bar at the median, a line a row."""
+    from matplotlib import rcParams
+
+    ink = rcParams["text.color"]
     figure, axes = _figure(0.9 + 0.5 * max(len(run["rows"]), 1))
     for index, row in enumerate(run["rows"]):
         shares = [_drawable(layer.get("weight_sparsity")) * 100 for layer in row["layers"]]
@@ -73,7 +76,7 @@ def sparsity_per_row(run: Mapping[str, Any]) -> Figure:
         }
         axes.plot(shares, heights, **style, **_series(index))
         if finite:
-            axes.vlines(median(finite), index - 0.36, index + 0.36, colors=_series(index)["color"], linewidth=2.5)
+            axes.vlines(median(finite), index - 0.36, index + 0.36, colors=ink, linewidth=2, zorder=3)
             _beside(axes, index, f"median {median(finite):.1f} %, most {max(finite):.1f} %")
     axes.set_yticks(range(len(run["rows"])), ["\n".join(wrapped(row["label"], 28)) for row in run["rows"]])
     axes.set_ylim(len(run["rows"]) - 0.4, -0.6)

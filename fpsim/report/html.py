@@ -140,10 +140,9 @@ def _plots(run: Mapping[str, Any]) -> str:
 
 def _row_details(row: Mapping[str, Any]) -> str:
     left = row["left"]
-    kept = (
-        f"<details><summary>{len(left)} modules left in full precision</summary>{_scrolled(left_table(left))}</details>"
-    )
-    counts = f"{len(row['layers'])} layers quantized, {len(left)} modules left in full precision"
+    remaining = f"{len(left)} modules left in full precision"
+    kept = f'<details class="plain"><summary>{remaining}</summary>{_scrolled(left_table(left))}</details>'
+    counts = f"{len(row['layers'])} layers quantized, {remaining}"
     described = {
         "weights": row["weights"],
         "activations": row["acts"],

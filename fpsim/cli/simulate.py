@@ -1,0 +1,60 @@
+"""``fpsim simulate``: a diffusion model in number formats, beside full precision."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command()
+@click.option("--model", default="bundled", metavar="NAME", help="'bundled', a folder, or a Hugging Face id.")
+@click.option("--quant", "pairs", multiple=True, metavar="W/A", help="Formats of weights and activations (repeatable).")
+@click.option("--weights", metavar="FORMAT", help="Format of the weights (one pair, with --acts); 'none' keeps them.")
+@click.option("--acts", metavar="FORMAT", help="Format of the activations; 'none' keeps them.")
+@click.option("--policy", metavar="FILE", help="TOML file of rules, as one more row.")
+@click.option("--weights-granularity", default="channel", metavar="G", show_default=True, help="tensor, channel, block:N.")
+@click.option("--acts-granularity", default="tensor", metavar="G", show_default=True, help="tensor, block:N.")
+@click.option("--scale", default="mse", metavar="RULE", show_default=True, help="max, percentile[:P], mse; blocks: e8m0-floor …")
+@click.option("--act-scales", type=click.Choice(["static", "dynamic"]), default="static", show_default=True)
+@click.option("--calibration-images", type=int, default=8, show_default=True, help="Images of the calibration run.")
+@click.option("--skip", multiple=True, metavar="GLOB", help="Layers left in full precision (repeatable).")
+@click.option("--scheduler", metavar="NAME", help="ddim, dpm++, euler …; default the model's own.")
+@click.option("--steps", type=int, default=50, show_default=True)
+@click.option("--num-images", type=int, default=16, show_default=True)
+@click.option("--batch-size", type=int, default=16, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--device", default="cpu", show_default=True, metavar="cpu|cuda")
+@click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), default="float32", show_default=True)
+@click.option("--prompts", metavar="FILE", help="Text file, one prompt a line (text-to-image models).")
+@click.option("--guidance-scale", type=float, help="Classifier-free guidance; default the pipeline's.")
+@click.option("--backend", metavar="NAME", help="Who rounds: numba (default), numpy, torch or a registered name.")
+@click.option("--formats-file", "files", multiple=True, metavar="FILE", help="TOML file of formats (repeatable).")
+@click.option("--out", required=True, metavar="DIR", help="Folder of the run; the same command resumes it.")
+def simulate(**options: Any) -> None:
+    """Sample images from a diffusion model in number formats and compare them with full precision.
+
+    Writes images (npz, uint8 NHWC), a sheet, per-layer and per-timestep errors (run.json) and a self-contained
+    report.html into the folder.
+
+    \b
+    fpsim simulate --quant e4m3/e4m3 --quant int8/int8 --out runs/fp8
+    fpsim simulate --weights mxfp4 --acts mxfp8 --skip 'conv_in' --out runs/mx
+    """
+    from fpsim.cli.simulate_run import execute
+
+    execute(options, _command(options))
+
+
+def _command(options: dict[str, Any]) -> str:
+    """The command that repeats the run: every option that differs from its default, file names without folders kept."""
+    words = ["fpsim", "simulate"]
+    for parameter in simulate.params:
+        value = options[str(parameter.name)]
+        if value == parameter.get_default(click.Context(simulate)) or value in (None, ()):
+            continue
+        for item in value if isinstance(value, tuple) else (value,):
+            words += [parameter.opts[0], str(Path(item)) if parameter.name == "out" else str(item)]
+    return shlex.join(words)

@@ -1,0 +1,134 @@
+"""The calibration run: full precision on noise of its own, kept for static scales and for per-layer measurements."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fpsim.model.load import LoadedModel
+from fpsim.model.samples import LayerSample, collect
+from fpsim.sample.denoise import sample_batch
+from fpsim.sample.npz import atomic, read_npz, write_npz
+from fpsim.sample.spec import SampleSpec
+
+#: Calibration images have indices from here on, so that their noise is never that of an image of the run.
+FIRST_INDEX = 1 << 24
+#: Denoiser calls whose inputs are kept for per-layer measurements, evenly spread over the run.
+PROBES = 3
+#: Images of a probe: enough for a layer's error, small enough for a large model's memory.
+PROBE_IMAGES = 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Calibration:
+    """What the calibration run found.
+
+    Args:
+        samples: values that entered each layer, over all timesteps.
+        probes: arguments of some of the denoiser's calls.
+    """
+
+    samples: Mapping[str, LayerSample]
+    probes: tuple[Mapping[str, Any], ...]
+
+    def calls(self, model: LoadedModel) -> list[Callable[[], Any]]:
+        """Functions that call the denoiser with the probes' arguments."""
+        device = next(model.denoiser.parameters()).device
+        return [lambda probe=probe: model.denoiser(**_on(probe, device)) for probe in self.probes]  # type: ignore[misc]
+
+
+def calibrate(
+    model: LoadedModel, spec: SampleSpec, images: int, folder: Path, on_step: Callable[[int, int], None]
+) -> Calibration:
+    """Run the full-precision model over all timesteps once, or read what an earlier run found.
+
+    Args:
+        model: a loaded model, not quantized.
+        spec: as for the run itself.
+        images: how many images.
+        folder: where the result is kept for a resumed run.
+        on_step: called with (finished, total) scheduler steps.
+    """
+    if (folder / "probes.pt").is_file():
+        on_step(1, 1)
+        return _read(folder)
+    ours = replace(spec, num_images=FIRST_INDEX + images, batch_size=images)
+    recorder = _Recorder()
+    hook = model.denoiser.register_forward_pre_hook(recorder, with_kwargs=True)
+
+    def run(_model: nn.Module) -> None:
+        sample_batch(model, ours, range(FIRST_INDEX, FIRST_INDEX + images), on_step=on_step)
+
+    try:
+        samples = collect(model.denoiser, run)
+    finally:
+        hook.remove()
+    found = Calibration(samples, recorder.probes())
+    _write(folder, found)
+    return found
+
+
+class _Recorder:
+    """Keeps the arguments of the denoiser's calls, for the first few images of the batch."""
+
+    def __init__(self) -> None:
+        self.calls: list[dict[str, Any]] = []
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        import inspect
+
+        bound = dict(inspect.signature(module.forward).bind_partial(*args, **kwargs).arguments)
+        bound |= bound.pop("kwargs", {})
+        batch = bound["sample"].shape[0]
+        keep = sorted({0, batch // 2}) if batch > 1 else [0]  # of both halves under classifier-free guidance
+        self.calls.append({key: _rows(value, batch, keep[:PROBE_IMAGES]) for key, value in bound.items()})
+
+    def probes(self) -> tuple[dict[str, Any], ...]:
+        """The kept calls, evenly spread, neither the first nor the last where there are enough."""
+        count = len(self.calls)
+        places = sorted({round((i + 0.5) * count / PROBES - 0.5) for i in range(PROBES)})
+        return tuple(self.calls[place] for place in places)
+
+
+def _rows(value: Any, batch: int, keep: list[int]) -> Any:
+    """The kept images' part of an argument, on the CPU; what is no batch stays whole."""
+    if isinstance(value, Tensor):
+        mine = value[keep] if value.ndim and value.shape[0] == batch else value
+        return mine.detach().cpu().clone()
+    if isinstance(value, dict):
+        return {key: _rows(item, batch, keep) for key, item in value.items()}
+    return value
+
+
+def _on(value: Any, device: torch.device) -> Any:
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, Mapping):
+        return {key: _on(item, device) for key, item in value.items()}
+    return value
+
+
+def _write(folder: Path, found: Calibration) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    names = list(found.samples)
+    write_npz(folder / "samples.npz", {f"values_{i}": found.samples[name].values for i, name in enumerate(names)})
+    with atomic(folder / "samples.json") as stream:
+        stream.write(json.dumps([[name, found.samples[name].calls] for name in names]).encode())
+    with atomic(folder / "probes.pt") as stream:  # last: its presence says that all three are whole
+        torch.save([dict(probe) for probe in found.probes], stream)
+
+
+def _read(folder: Path) -> Calibration:
+    arrays = read_npz(folder / "samples.npz")
+    names = json.loads((folder / "samples.json").read_text(encoding="utf-8"))
+    samples = {
+        name: LayerSample(arrays[f"values_{i}"].astype(np.float32), calls) for i, (name, calls) in enumerate(names)
+    }
+    return Calibration(samples, tuple(torch.load(folder / "probes.pt", weights_only=True)))

@@ -1,0 +1,216 @@
+"""The main job: one full-precision run, the same noise through each quantized model, and what differs."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from fpsim import __version__
+from fpsim.errors import FpsimError
+from fpsim.measure.paired import paired_scores
+from fpsim.methods import rtn
+from fpsim.methods.calibration import Calibration, calibrate
+from fpsim.methods.environment import environment
+from fpsim.methods.timesteps import timestep_errors
+from fpsim.model.attach import Handle
+from fpsim.model.layer_stats import measure_layers
+from fpsim.model.load import LoadedModel
+from fpsim.quant import policy_toml
+from fpsim.quant.policy import Policy
+from fpsim.sample.npz import atomic
+from fpsim.sample.run import sample_into
+from fpsim.sample.spec import SampleSpec
+from fpsim.sample.store import BatchStore, RunFolder
+
+REFERENCE = "full precision"
+#: progress(what is running, finished steps of it, all its steps)
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One quantization to simulate.
+
+    Args:
+        label: what outputs call it, such as ``e4m3/int8``.
+        policy: which layer gets which format.
+        weights, acts: descriptions for people.
+    """
+
+    label: str
+    policy: Policy
+    weights: str
+    acts: str
+
+    @property
+    def slug(self) -> str:
+        """The label as part of a file name."""
+        return re.sub(r"[^A-Za-z0-9.+-]+", "_", self.label).strip("_") or "row"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A whole simulation, apart from its model.
+
+    Args:
+        spec: what to sample.
+        rows: the quantizations, each label once.
+        act_scales: ``static`` (from the calibration run) or ``dynamic`` (per sample).
+        calibration_images: images of the calibration run.
+        backend: who rounds; None for the default.
+        dtype, device: where and in what the model runs.
+        quantization: options as the user gave them, for the record.
+        command: the command that repeats the run.
+    """
+
+    spec: SampleSpec
+    rows: tuple[Row, ...]
+    act_scales: str
+    calibration_images: int
+    backend: str | None
+    dtype: str
+    device: str
+    quantization: Mapping[str, Any]
+    command: str
+
+    def __post_init__(self) -> None:
+        slugs = [row.slug for row in self.rows]
+        twice = next((row.label for row in self.rows if slugs.count(row.slug) > 1), None)
+        if not self.rows:
+            raise FpsimError("there is nothing to simulate; give --quant W/A, --weights and --acts, or --policy FILE")
+        if twice is not None:
+            raise FpsimError(f"{twice!r} is given twice; each quantization needs a label of its own")
+
+
+def simulate(request: Request, model: LoadedModel, out: Path, progress: Progress) -> dict[str, Any]:
+    """Run a simulation, or what is left of it, and return its record (the contents of ``run.json``).
+
+    Args:
+        request: what to simulate.
+        model: the loaded model; quantized for each row and restored.
+        out: the run's folder; images are written to ``out/images``.
+        progress: told about each finished step.
+
+    Raises:
+        FpsimError: the folder belongs to another run or is a file; a policy rule that matches no layer; NaN.
+    """
+    for row in request.rows:  # before any work: a typing error in a glob should not cost a full-precision run
+        row.policy.resolve(_names(model))
+    request.spec.check_kind(model.kind)
+    config = _config(request, model)
+    folder = RunFolder(out, config)
+    (out / "images").mkdir(exist_ok=True)
+    reference = folder.store(REFERENCE)
+    _sample(reference, model, request.spec, REFERENCE, progress)
+    kept = out / "resume" / "calibration"
+    found = calibrate(
+        model, request.spec, request.calibration_images, kept, lambda done, total: progress("calibration", done, total)
+    )
+    rows = [_row(request, row, model, folder, found, progress) for row in request.rows]
+    batches = len(request.spec.batches())
+    reference.merge(batches, out / "images" / "full-precision.npz")
+    return {
+        "fpsim": __version__,
+        "run_hash": folder.sha256[:16],
+        **{key: config[key] for key in ("model", "sampling", "quantization", "environment")},
+        "command": request.command,
+        "reference": {"label": REFERENCE, "images": "images/full-precision.npz"},
+        "rows": rows,
+    }
+
+
+def _names(model: LoadedModel) -> list[str]:
+    from fpsim.model.layers import quantizable
+
+    return [name for name, _ in quantizable(model.denoiser)]
+
+
+def _config(request: Request, model: LoadedModel) -> dict[str, Any]:
+    """Everything that decides the results, as JSON values."""
+    spec = asdict(request.spec)
+    scheduler = spec.pop("scheduler")
+    prompts = spec.pop("prompts")
+    return {
+        "model": {
+            "name": model.name,
+            "requested": model.requested,
+            "kind": model.kind,
+            "class": type(model.denoiser).__name__,
+            "parameters": model.parameters,
+            "sha256": model.sha256,
+            "source": model.source,
+        },
+        "sampling": {
+            "scheduler": scheduler or type(model.scheduler).__name__,
+            **spec,
+            "dtype": request.dtype,
+            "device": request.device,
+            "prompts": None if prompts is None else list(prompts),
+        },
+        "quantization": {
+            **request.quantization,
+            "act_scales": request.act_scales,
+            "calibration_images": request.calibration_images,
+            "backend": request.backend or "numba",
+            "policies": {row.label: policy_toml.dumps(row.policy) for row in request.rows},
+        },
+        "environment": {**environment(), "fpsim": __version__},
+    }
+
+
+def _sample(store: BatchStore, model: LoadedModel, spec: SampleSpec, what: str, progress: Progress) -> None:
+    batches = len(spec.batches())
+
+    def on_step(batch: int, finished: int, total: int) -> None:
+        progress(what, batch * total + finished, batches * total)
+
+    sample_into(store, model, spec, keep_trajectory=True, on_step=on_step)
+
+
+def _row(
+    request: Request, row: Row, model: LoadedModel, folder: RunFolder, found: Calibration, progress: Progress
+) -> dict[str, Any]:
+    store, spec = folder.store(row.label), request.spec
+    record = folder.path / "resume" / f"{row.slug}.json"
+    if not record.is_file():
+        samples = found.samples if request.act_scales == "static" else None
+        with rtn.attach(model, row.policy, samples, request.backend) as handle:
+            _sample(store, model, spec, row.label, progress)
+            layers = _layers(model, handle, found)
+        with atomic(record) as stream:
+            stream.write(json.dumps(layers).encode())
+    else:
+        progress(row.label, 1, 1)
+    layers = json.loads(record.read_text(encoding="utf-8"))
+    batches = len(spec.batches())
+    path = f"images/{row.slug}.npz"
+    images = store.merge(batches, folder.path / path)
+    reference = folder.store(REFERENCE)
+    scores = paired_scores(reference.merge(batches), images)
+    return {
+        "label": row.label,
+        "slug": row.slug,
+        "weights": row.weights,
+        "acts": row.acts,
+        "images": path,
+        "model_bytes": layers["model_bytes"],
+        "model_bytes_full": 4 * model.parameters,
+        "psnr_db": {"mean": scores.psnr_db_mean, "per_image": scores.psnr_db.tolist()},
+        "ssim": {"mean": scores.ssim_mean, "per_image": scores.ssim.tolist()},
+        "timesteps": timestep_errors(reference, store, batches),
+        "layers": layers["layers"],
+        "left": layers["left"],
+    }
+
+
+def _layers(model: LoadedModel, handle: Handle, found: Calibration) -> dict[str, Any]:
+    stats: Sequence[Any] = measure_layers(model.denoiser, handle, found.calls(model))
+    return {
+        "model_bytes": round(handle.coverage.bytes),
+        "layers": [asdict(layer) for layer in stats],
+        "left": [asdict(item) for item in handle.coverage.left],
+    }

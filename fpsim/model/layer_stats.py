@@ -1,0 +1,145 @@
+"""What quantization does to each layer: errors of its weight, its input and its output."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fpsim.model.attach import Handle
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerStats:
+    """Measurements of a quantized layer; None where nothing was quantized or the layer did not run.
+
+    SQNR in decibels (``inf``: no error); sparsity is the fraction of exact zeros after rounding. The output's
+    error is that of the whole quantized network up to and including the layer, at the full-precision latents.
+    """
+
+    name: str
+    kind: str
+    weights: str | None
+    acts: str | None
+    weight_count: int
+    weight_sqnr_db: float | None
+    weight_sparsity: float | None
+    act_sqnr_db: float | None
+    act_sparsity: float | None
+    output_sqnr_db: float | None
+
+
+@dataclass
+class _Sums:
+    """Energies of a signal and of its error, and zeros, over any number of tensors."""
+
+    signal: float = 0.0
+    noise: float = 0.0
+    zeros: int = 0
+    count: int = field(default=0)
+
+    def add(self, exact: Tensor, rounded: Tensor) -> None:
+        reference, approximation = exact.detach().double(), rounded.detach().double()
+        self.signal += float(reference.square().sum())
+        self.noise += float((reference - approximation).square().sum())
+        self.zeros += int((approximation == 0).sum())
+        self.count += approximation.numel()
+
+    @property
+    def sqnr_db(self) -> float | None:
+        if not self.count:
+            return None
+        if not self.noise:
+            return math.inf
+        return 10 * math.log10(self.signal / self.noise) if self.signal else -math.inf
+
+    @property
+    def sparsity(self) -> float | None:
+        return self.zeros / self.count if self.count else None
+
+
+def measure_layers(model: nn.Module, handle: Handle, calls: Sequence[Callable[[], Any]]) -> list[LayerStats]:
+    """Run a quantized model in full precision and quantized on the same inputs, and compare layer by layer.
+
+    Args:
+        model: the model that ``handle`` quantizes.
+        handle: from ``fpsim.quantize_``.
+        calls: functions that run the model once each; their inputs must not depend on the model.
+
+    Returns:
+        The quantized layers in the order in which they first ran; those that did not run come last.
+    """
+    names = [layer.name for layer in handle.coverage.quantized]
+    inputs, outputs = {name: _Sums() for name in names}, {name: _Sums() for name in names}
+    order: dict[str, None] = {}
+    for name, operand in handle.acts.items():
+        operand.watch = inputs[name].add
+    try:
+        with torch.no_grad():
+            for call in calls:
+                _compare(model, handle, call, outputs, order)
+    finally:
+        for operand in handle.acts.values():
+            operand.watch = None
+    layers = {layer.name: layer for layer in handle.coverage.quantized}
+    ordered = [*order, *(name for name in names if name not in order)]
+    return [_stats(layers[name], handle, inputs[name], outputs[name]) for name in ordered]
+
+
+def _compare(
+    model: nn.Module, handle: Handle, call: Callable[[], Any], outputs: dict[str, _Sums], order: dict[str, None]
+) -> None:
+    exact: dict[str, list[Tensor]] = {name: [] for name in outputs}
+
+    def keep(name: str, result: Tensor) -> None:
+        order.setdefault(name)
+        exact[name].append(result)
+
+    def compare(name: str, result: Tensor) -> None:
+        outputs[name].add(exact[name].pop(0), result)
+
+    with handle.bypass(), _hooked(model, outputs, keep):
+        call()
+    with _hooked(model, outputs, compare):
+        call()
+
+
+class _hooked:
+    """Gives each named layer's output to a function."""
+
+    def __init__(self, model: nn.Module, names: dict[str, _Sums], function: Callable[[str, Tensor], None]) -> None:
+        self.model, self.names, self.function = model, names, function
+
+    def __enter__(self) -> None:
+        modules = dict(self.model.named_modules())
+        self.hooks = [
+            modules[name].register_forward_hook(lambda _m, _i, result, name=name: self.function(name, result))  # type: ignore[misc]
+            for name in self.names
+        ]
+
+    def __exit__(self, *error: object) -> None:
+        for hook in self.hooks:
+            hook.remove()
+
+
+def _stats(layer: Any, handle: Handle, inputs: _Sums, outputs: _Sums) -> LayerStats:
+    weight = _Sums()
+    operand = handle.weights.get(layer.name)
+    if operand is not None and operand.source is not None and operand.rounded is not None:
+        weight.add(operand.source, operand.rounded)
+    return LayerStats(
+        name=layer.name,
+        kind=layer.kind,
+        weights=layer.weights,
+        acts=layer.acts,
+        weight_count=weight.count,
+        weight_sqnr_db=weight.sqnr_db,
+        weight_sparsity=weight.sparsity,
+        act_sqnr_db=inputs.sqnr_db,
+        act_sparsity=inputs.sparsity,
+        output_sqnr_db=outputs.sqnr_db,
+    )
