@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fpsim.codec.protocol import Backend
-from fpsim.codec.scale_rules import power_exponents, power_rule, tensor_scale
+from fpsim.codec.scale_rules import power_exponents, power_rule, smallest_scale, tensor_scale
 from fpsim.errors import FpsimError
 from fpsim.number import BlockFormat, ElementFormat, ScaleRule
 
@@ -56,7 +56,7 @@ def block_scales(x: Floats, fmt: BlockFormat, backend: Backend) -> tuple[Floats,
     ratios = amax / dtype(float(fmt.element.max)) / dtype(whole)
     scales = np.empty_like(ratios)
     backend.quantize(ratios, fmt.scale, np.ones((1, 1), x.dtype), scales)
-    return np.maximum(scales, dtype(float(fmt.scale.grid_value(1)))), whole
+    return np.maximum(scales, dtype(smallest_scale(fmt))), whole
 
 
 def quantize_blocks(x: Floats, fmt: BlockFormat, out: Floats, backend: Backend) -> None:

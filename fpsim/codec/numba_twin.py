@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import frexp
 from typing import Any
 
 import numba
@@ -11,7 +10,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from fpsim.codec.plan import LinearPlan, MagicPlan, TablePlan, plan
-from fpsim.codec.scale_rules import LIFT, TINY, power_rule, tensor_scale
+from fpsim.codec.scale_rules import LIFT, TINY, power_rule, smallest_scale, tensor_scale
 from fpsim.number import BlockFormat, ElementFormat, ScaleRule
 
 # OpenMP forks in 4 µs; the default layer needs 80 µs a call and stalls on small tensors.
@@ -57,7 +56,7 @@ class NumbaBackend:
         if rule is None or isinstance(p, TablePlan) or (isinstance(p, MagicPlan) and p.integer):
             return False
         scale_of, limits = rule
-        linear, exact = isinstance(p, LinearPlan), fmt.rule is not ScaleRule.MAX and frexp(own)[0] == 0.5
+        linear, exact = isinstance(p, LinearPlan), fmt.rule is not ScaleRule.MAX and own == 1
         elements = "linear" if linear else "multiply" if exact else "divide"
         kernel = kernels.blocks_kernel(fmt.block, scale_of, elements)
         constants = linear_constants(p) if isinstance(p, LinearPlan) else (*magic_constants(p), real(p.zero))
@@ -77,7 +76,7 @@ class NumbaBackend:
         if not isinstance(p, MagicPlan) or p.integer:
             return None
         whole = tensor_scale(tensor_amax(x), fmt, real) if fmt.tensor_scale else 1.0
-        smallest = real(float(fmt.scale.grid_value(1)))
+        smallest = real(smallest_scale(fmt))
         return _ratio_scale, (real(float(fmt.element.max)), real(whole), smallest, *magic_constants(p))
 
 

@@ -8,6 +8,7 @@ mantissa makes values that would round into the next binade count to it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 
 import numpy as np
@@ -41,8 +42,7 @@ def power_rule(fmt: BlockFormat, width: int) -> PowerRule:
     """
     mantissa = WIDTHS[width].mantissa_bits
     top = fmt.element.max
-    emax = top.numerator.bit_length() - top.denominator.bit_length()
-    emax -= top < (1 << emax if emax >= 0 else 1 / (1 << -emax))
+    emax = _exponent(top)
     divisor, nudge, offset = 1.0, 0, emax
     if fmt.rule is ScaleRule.EVEN:
         nudge = 1 << (mantissa - _element_mantissa(fmt) - 1)
@@ -50,9 +50,20 @@ def power_rule(fmt: BlockFormat, width: int) -> PowerRule:
         nudge = (1 << mantissa) - 1
     if fmt.rule is ScaleRule.RCEIL:
         divisor, offset = float(top), 0
-    # Beyond this the largest element times the scale overflows the working width.
-    hi = min(fmt.scale.emax, WIDTHS[width].emax - emax)
-    return PowerRule(divisor=divisor, nudge=nudge, offset=offset, lo=fmt.scale.emin, hi=hi)
+    # Beyond these the scale, or the largest element times the scale, leaves the working width.
+    work, widest = WIDTHS[width], max(0, _exponent(_lowest(fmt)), emax)
+    lo, hi = max(fmt.scale.emin, work.emin - 1), min(fmt.scale.emax, work.emax - widest)
+    return PowerRule(divisor=divisor, nudge=nudge, offset=offset, lo=lo, hi=hi)
+
+
+def _exponent(value: Fraction) -> int:
+    exponent = value.numerator.bit_length() - value.denominator.bit_length()
+    return exponent if Fraction(2) ** exponent <= value else exponent - 1
+
+
+def _lowest(fmt: BlockFormat) -> Fraction:
+    """Magnitude of the lowest element: with the most negative code an integer reaches further than its maximum."""
+    return -fmt.element.lo * fmt.element.unit if isinstance(fmt.element, IntFormat) else fmt.element.max
 
 
 def _element_mantissa(fmt: BlockFormat) -> int:
@@ -85,9 +96,18 @@ def power_exponents(amax: NDArray[np.floating], rule: PowerRule) -> NDArray[np.i
 def tensor_scale(amax: float, fmt: BlockFormat, dtype: type[np.floating]) -> float:
     """The scale that brings a tensor's block scales into the scale format's range: amax / (scale max · element max).
 
-    1 for a tensor of zeros; at least the smallest normal number.
+    1 for a tensor of zeros; at least the smallest normal number; small enough that nothing overflows.
     """
     if not fmt.tensor_scale or amax == 0:
         return 1.0
-    full = dtype(float(fmt.scale.max * fmt.element.max))
-    return float(max(dtype(amax) / full, np.finfo(dtype).tiny))
+    top, widest = dtype(float(fmt.scale.max)), dtype(float(fmt.element.max))
+    whole = max(dtype(amax) / dtype(float(fmt.scale.max * fmt.element.max)), np.finfo(dtype).tiny)
+    with np.errstate(over="ignore"):
+        while not np.isfinite(top * whole * widest):
+            whole = np.nextafter(whole, dtype(0))
+    return float(whole)
+
+
+def smallest_scale(fmt: BlockFormat) -> float:
+    """The lowest positive value of the scale format; a block that rounds to 0 takes it, since 0 / 0 would be NaN."""
+    return float(fmt.scale.min_subnormal or fmt.scale.min_normal)

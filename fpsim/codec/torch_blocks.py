@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from fpsim.codec.protocol import Backend
-from fpsim.codec.scale_rules import LIFT, TINY, PowerRule, power_rule, tensor_scale
+from fpsim.codec.scale_rules import LIFT, TINY, PowerRule, power_rule, smallest_scale, tensor_scale
 from fpsim.number import BlockFormat, ScaleRule
 from fpsim.number.exact import WIDTHS
 
@@ -40,7 +40,7 @@ def scales(padded: Tensor, fmt: BlockFormat, backend: Backend) -> Tensor:
     ratios = amax / amax.new_tensor(float(fmt.element.max)) / amax.new_tensor(whole)
     rounded = torch.empty_like(ratios)
     backend.quantize(ratios, fmt.scale, torch.ones_like(ratios[:1]), rounded)
-    return rounded.clamp_(min=float(fmt.scale.grid_value(1))) * whole
+    return rounded.clamp_(min=smallest_scale(fmt)) * whole
 
 
 def _powers(amax: Tensor, rule: PowerRule) -> Tensor:
@@ -54,7 +54,7 @@ def _powers(amax: Tensor, rule: PowerRule) -> Tensor:
     field = (pattern + rule.nudge) >> work.mantissa_bits
     exponent = field.long() - int(work.bias) - LIFT * small.long() - rule.offset
     exponent = torch.where(amax == 0, torch.full_like(exponent, rule.lo), exponent.clamp(rule.lo, rule.hi))
-    # Two factors: 2^−127 alone is subnormal in binary32, and ldexp computes 2^exponent in the tensor's type.
-    half = exponent.div(2, rounding_mode="floor")
-    one = torch.ones_like(amax)
-    return torch.ldexp(torch.ldexp(one, half), exponent - half)
+    # By the bit pattern: torch.ldexp would compute 2^exponent in float32. One below emin is subnormal.
+    bias, integer = int(work.bias), pattern.dtype
+    normal = ((exponent + bias).clamp(min=1).to(integer) << work.mantissa_bits).view(amax.dtype)
+    return torch.where(exponent == -bias, 2.0**-bias, normal)

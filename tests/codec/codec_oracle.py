@@ -44,7 +44,9 @@ def oracle(fmt: ElementFormat) -> Oracle:
     values = sorted(found)
     middles = [(low + high) / 2 for low, high in pairwise(values)]
     if narrow:
-        assert all(2 * Fraction(m) == Fraction(a) + Fraction(b) for m, (a, b) in zip(middles, pairwise(values), strict=False))
+        assert all(
+            2 * Fraction(m) == Fraction(a) + Fraction(b) for m, (a, b) in zip(middles, pairwise(values), strict=False)
+        )
         won = [exact.decode(grid, exact.encode(grid, middle), width=64) for middle in middles]
         up = [value == high for value, high in zip(won, values[1:], strict=True)]
     else:
@@ -123,7 +125,8 @@ def expected(
 def saturated(values: NDArray[np.floating], dtype: np.dtype) -> NDArray[np.floating]:
     """Values rounded to a type; beyond its largest finite number they become it."""
     largest = 3.3895313892515355e38 if dtype.name == "bfloat16" else float(np.finfo(dtype).max)
-    return np.clip(values, -largest, largest).astype(dtype)
+    with np.errstate(invalid="ignore"):
+        return np.clip(values, -largest, largest).astype(dtype)
 
 
 def directed(fmt: ElementFormat, dtype: type[np.floating], scale: float = 1.0) -> NDArray[np.floating]:

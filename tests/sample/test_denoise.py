@@ -138,7 +138,7 @@ class TestObserver:
         sample_batch(bare, SPEC, range(2), observer=records.append)
         start = initial_noise(generators(0, range(2)), (1, 8, 8))
         assert np.array_equal(records[0].latents, start.numpy())
-        for record in records:
+        for record in tuple(records):
             with torch.no_grad():
                 again = bare.denoiser(torch.from_numpy(record.latents), torch.tensor(int(record.t))).sample
             assert np.array_equal(again.numpy(), record.output)
