@@ -63,9 +63,11 @@ def _show_all(files: tuple[str, ...], output: str) -> None:
         "families": [{"pattern": pattern, "means": text} for pattern, text in _FAMILIES],
         "formats": [{**facts(entry.format), "aliases": list(entry.aliases)} for entry in entries],
     }
-    human = Table(columns=columns, rows=[_list_cells(entry, decimal_text) for entry in entries], comments=comments)
-    machine = Table(columns=columns, rows=[_list_cells(entry, exact_text) for entry in entries])
-    show(output, human, machine, document)
+
+    def listing(number: Callable[[Fraction], str]) -> Table:
+        return Table(columns=columns, rows=[_list_cells(entry, number) for entry in entries], comments=comments)
+
+    show(output, lambda: listing(decimal_text), lambda: listing(exact_text), lambda: document)
 
 
 def _list_cells(entry: Entry, number: Callable[[Fraction], str]) -> list[str]:
@@ -83,4 +85,4 @@ def _show_one(resolved: Resolved, files: tuple[str, ...], output: str) -> None:
     cells = [(key, fact_text(key, value)) for key, value in record.items()]
     human = Table(columns=(Column(name="fact"), Column(name="value")), rows=cells, comments=notes(resolved, others))
     document = {**record, "same_fields": [{key: facts(other)[key] for key in _COMPARED} for other in others]}
-    show(output, human, human, document)
+    show(output, lambda: human, lambda: human, lambda: document)

@@ -52,8 +52,10 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
-def show(output: str, human: Table, machine: Table, document: Mapping[str, Any]) -> None:
-    """Print a result to stdout.
+def show(
+    output: str, human: Callable[[], Table], machine: Callable[[], Table], document: Callable[[], Mapping[str, Any]]
+) -> None:
+    """Print a result to stdout; of the three views only the wanted one is made.
 
     Args:
         output: ``text``, ``json``, ``csv`` or ``markdown``.
@@ -62,16 +64,16 @@ def show(output: str, human: Table, machine: Table, document: Mapping[str, Any])
         document: what JSON holds.
     """
     if output == "json":
-        text = json_text(document)
+        text = json_text(document())
     elif output == "csv":
-        text = csv_text(machine)
+        text = csv_text(machine())
     elif output == "markdown":
-        text = markdown_text(human)
+        text = markdown_text(human())
     elif sys.stdout.isatty():
         color = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-        text = plain_text(human, width=shutil.get_terminal_size().columns, dim=color)
+        text = plain_text(human(), width=shutil.get_terminal_size().columns, dim=color)
     else:
-        text = plain_text(human)
+        text = plain_text(human())
     sys.stdout.write(text)
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from fpsim.errors import FpsimError
+
 
 @click.command()
 @click.option("--model", default="bundled", metavar="NAME", help="'bundled', a folder, or a Hugging Face id.")
@@ -15,9 +17,13 @@ import click
 @click.option("--weights", metavar="FORMAT", help="Format of the weights (one pair, with --acts); 'none' keeps them.")
 @click.option("--acts", metavar="FORMAT", help="Format of the activations; 'none' keeps them.")
 @click.option("--policy", metavar="FILE", help="TOML file of rules, as one more row.")
-@click.option("--weights-granularity", default="channel", metavar="G", show_default=True, help="tensor, channel, block:N.")
+@click.option(
+    "--weights-granularity", default="channel", metavar="G", show_default=True, help="tensor, channel, block:N."
+)
 @click.option("--acts-granularity", default="tensor", metavar="G", show_default=True, help="tensor, block:N.")
-@click.option("--scale", default="mse", metavar="RULE", show_default=True, help="max, percentile[:P], mse; blocks: e8m0-floor …")
+@click.option(
+    "--scale", default="mse", metavar="RULE", show_default=True, help="max, percentile[:P], mse; blocks: e8m0-floor …"
+)
 @click.option("--act-scales", type=click.Choice(["static", "dynamic"]), default="static", show_default=True)
 @click.option("--calibration-images", type=int, default=8, show_default=True, help="Images of the calibration run.")
 @click.option("--skip", multiple=True, metavar="GLOB", help="Layers left in full precision (repeatable).")
@@ -43,8 +49,10 @@ def simulate(**options: Any) -> None:
     fpsim simulate --quant e4m3/e4m3 --quant int8/int8 --out runs/fp8
     fpsim simulate --weights mxfp4 --acts mxfp8 --skip 'conv_in' --out runs/mx
     """
-    from fpsim.cli.simulate_run import execute
-
+    try:
+        from fpsim.cli.simulate_run import execute
+    except ModuleNotFoundError as missing:
+        raise FpsimError(f"'fpsim simulate' needs {missing.name}; pip install 'fpsim[models,plot]' brings it") from None
     execute(options, _command(options))
 
 

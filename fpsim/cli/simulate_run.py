@@ -48,7 +48,9 @@ def execute(options: Mapping[str, Any], command: str) -> None:
         try:
             run = simulate(request, model, out, bar)
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"interrupted; finished batches are kept in {out}: run the same command to go on") from None
+            raise KeyboardInterrupt(
+                f"interrupted; finished batches are kept in {out}: run the same command to go on"
+            ) from None
     write_results(run, out)
     seconds = time.monotonic() - began
     click.echo(f"{seconds:.0f} s; report: {out / 'report.html'}", err=True)
@@ -122,7 +124,9 @@ def _spec(options: Mapping[str, Any]) -> SampleSpec:
         try:
             lines = Path(options["prompts"]).read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError):
-            raise FpsimError(f"prompts file {options['prompts']!r} cannot be read; give a text file, one prompt a line") from None
+            raise FpsimError(
+                f"prompts file {options['prompts']!r} cannot be read; give a text file, one prompt a line"
+            ) from None
         prompts = tuple(line.strip() for line in lines if line.strip())
     return SampleSpec(
         steps=options["steps"],
@@ -152,7 +156,11 @@ def _request(options: Mapping[str, Any], rows: tuple[Row, ...], spec: SampleSpec
         backend=options["backend"],
         dtype=options["dtype"],
         device=options["device"],
-        quantization={**{key: options[key] for key in keys}, "skip": list(options["skip"]), "policy_file": options["policy"]},
+        quantization={
+            **{key: options[key] for key in keys},
+            "skip": list(options["skip"]),
+            "policy_file": options["policy"],
+        },
         command=command,
     )
 

@@ -21,7 +21,12 @@ _PLAIN = ("code", "value", "exact")
 
 @click.command(epilog="Example: fpsim table --format e2m1 --bias 3")
 @click.option(
-    "--format", "name", required=True, shell_complete=complete_format, help="Number format; 'fpsim formats' lists them."
+    "--format",
+    "name",
+    metavar="NAME",
+    required=True,
+    shell_complete=complete_format,
+    help="Number format; 'fpsim formats' lists them.",
 )
 @format_options
 @click.option("--positive", is_flag=True, help="Leave out the negative half.")
@@ -52,8 +57,12 @@ def table(
         )
     width = working_width(fmt)
     found = rows(fmt, select(fmt, span, positive), width)
-    human = _human(fmt, found, headline(resolved, fmt, width), width)
-    show(output, human, _machine(fmt, found, label(resolved)), _document(resolved, found))
+    show(
+        output,
+        lambda: _human(fmt, found, headline(resolved, fmt, width), width),
+        lambda: _machine(fmt, found, label(resolved)),
+        lambda: _document(resolved, found),
+    )
 
 
 def _human(fmt: ElementFormat, found: list[Row], comments: tuple[str, ...], width: int) -> Table:

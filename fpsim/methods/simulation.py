@@ -156,8 +156,8 @@ def _config(request: Request, model: LoadedModel) -> dict[str, Any]:
             "act_scales": request.act_scales,
             "calibration_images": request.calibration_images,
             "backend": request.backend or "numba",
-            "policies": {row.label: policy_toml.dumps(row.policy) for row in request.rows},
         },
+        "policies": {row.label: policy_toml.dumps(row.policy) for row in request.rows},
         "environment": {**environment(), "fpsim": __version__},
     }
 
@@ -196,6 +196,7 @@ def _row(
         "slug": row.slug,
         "weights": row.weights,
         "acts": row.acts,
+        "policy": policy_toml.dumps(row.policy),
         "images": path,
         "model_bytes": layers["model_bytes"],
         "model_bytes_full": 4 * model.parameters,

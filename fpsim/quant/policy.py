@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 
 from fpsim.errors import FpsimError
 from fpsim.number import BlockFormat, Format
+from fpsim.number.label import label
 from fpsim.number.names import format as resolve
 from fpsim.quant import granularity as views
 from fpsim.quant.scales import is_rule
@@ -36,11 +37,9 @@ class TensorSpec:
 
     def __str__(self) -> str:
         if isinstance(self.format, BlockFormat):
-            fmt = self.format
-            scale = f"{fmt.scale.name}-{fmt.rule}" + (" and a float32 scale per tensor" if fmt.tensor_scale else "")
-            return f"{fmt.name} (block {fmt.block}, {scale})"
+            return label(self.format)
         where = "per " + self.granularity.replace(":", " of ")
-        return f"{self.format.name}, {where}, {self.scale} scale"
+        return f"{label(self.format)}, {where}, {self.scale} scale"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

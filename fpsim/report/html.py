@@ -24,7 +24,7 @@ _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-
 _SUMMARY_NOTE = (
     "Every row is compared with full precision at the same noise. PSNR: of the mean squared error over all images "
     "(255 is the peak). SSIM: mean over the images (Gaussian window of 11 pixels, sigma 1.5). Final latent SQNR: "
-    "signal-to-quantization-noise ratio of the latents after the last step. Mean layer SQNR: over the outputs of the "
+    "signal-to-quantization-noise ratio of the latents that enter the last step. Mean layer SQNR: over the outputs of the "
     "quantized layers, exact ones left out. Model: stored size, 1 MB = 10⁶ bytes. ∞ means no difference."
 )
 
@@ -149,9 +149,10 @@ def _row_details(row: Mapping[str, Any]) -> str:
         "PSNR": _spread(row["psnr_db"]["per_image"], 1, " dB"),
         "SSIM": _spread(row["ssim"]["per_image"], 3, ""),
     }
+    policy = f'<details class="plain"><summary>Policy file</summary><pre>{escape(row["policy"])}</pre></details>'
     return (
         f"<details><summary><b>{escape(row['label'])}</b> <span>{counts}</span></summary>{facts(described)}"
-        f"{_scrolled(layer_table(row['layers']))}{kept if left else ''}</details>"
+        f"{policy if row.get('policy') else ''}{_scrolled(layer_table(row['layers']))}{kept if left else ''}</details>"
     )
 
 

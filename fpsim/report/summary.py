@@ -14,8 +14,8 @@ def summary_rows(run: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """A header and one line of text a row, full precision first.
 
     PSNR (of the mean squared error over all images) and SSIM (mean) compare the images with the
-    full-precision images of the same noise; the final latent SQNR does so before decoding, after the last
-    step; the mean layer SQNR is :func:`mean_layer_sqnr_db`; a megabyte is 10^6 bytes.
+    full-precision images of the same noise; the final latent SQNR does so for the latents that enter the
+    last step; the mean layer SQNR is :func:`mean_layer_sqnr_db`; a megabyte is 10^6 bytes.
 
     Args:
         run: the contents of ``run.json``.
@@ -44,7 +44,7 @@ def mean_layer_sqnr_db(layers: Sequence[Mapping[str, Any]]) -> float | None:
 
 
 def final_latent_sqnr_db(row: Mapping[str, Any]) -> float | None:
-    """The latent SQNR after the last sampling step.
+    """The latent SQNR at the last call of the denoiser.
 
     Args:
         row: one of the run's rows.

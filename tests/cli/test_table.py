@@ -194,10 +194,3 @@ def test_a_format_of_the_users_file(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "no source given" in by_hash
     codes = [row["code"] for row in document(capsys, "--format", f"{path}#steps")["rows"]]
     assert codes == [0, 1, 2]
-
-
-def test_markdown_escapes_and_keeps_the_rows(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = printed(capsys, "--format", "e2m1", "--markdown").splitlines()
-    rows = [line for line in lines if line.startswith("|")]
-    assert len(rows) == 2 + 16
-    assert len({line.count("|") for line in rows}) == 1

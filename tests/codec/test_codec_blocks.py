@@ -27,23 +27,23 @@ def block_format(element: Any, block: int, scale: Any = "e8m0", rule: str = "flo
     return BlockFormat(name=name, element=element, block=block, scale=scale, rule=rule, **more)
 
 
-#: Other blocks than the catalogue's: odd lengths, long ones, integers, codebooks, elements that take other formulations.
+#: Other blocks than the catalogue's: odd lengths, long ones, integers, codebooks, other formulations.
 POWERS = [
-    block_format("int4", 16),
-    block_format("int8-full", 48, rule="rceil"),
+    block_format("int4", 32),
+    block_format("int8-full", 32, rule="rceil"),
     block_format("e2m1", 7, rule="even"),
     block_format("e4m3", 256, rule="ceil"),
     block_format("nf4", 32, rule="rceil"),
     block_format("e3m0", 32),
     block_format(fpsim.format("e4m3", subnormals=False), 16, rule="rceil"),
-    block_format("e4m3-fnuz", 64, rule="even"),
+    block_format("e4m3-fnuz", 32, rule="even"),
     block_format(fpsim.format("e2m1", bias=1.6), 32),
     block_format(fpsim.format("e2m1", bias=2 - 1e-12), 32),
 ]
 RATIOS = [
     fpsim.format("nvfp4"),
     block_format("e2m1", 16, "e4m3", "max"),
-    block_format("int4", 32, "e4m3", "max", tensor_scale=True),
+    block_format("int4", 8, "e4m3", "max", tensor_scale=True),
     block_format("nf4", 8, "e5m2", "max", tensor_scale=True),
     block_format(fpsim.format("e2m1", bias=1.6), 16, "e4m3", "max", tensor_scale=True),
     block_format("e2m1", 16, fpsim.format("e5m2", subnormals=False), "max"),
@@ -60,7 +60,7 @@ def mantissa_bits(element: Any) -> int:
 
 
 def power_exponent(fmt: BlockFormat, amax: Fraction, width: int) -> int:
-    """OCP MX v1.0, section 6.3, and the three other rules, in exact arithmetic; a block of zeros has the lowest scale."""
+    """OCP MX v1.0, section 6.3, and the other rules, in exact arithmetic; a block of zeros has the lowest scale."""
     lo = exponent_range(fmt, width)[0]
     if amax == 0:
         return lo
@@ -104,7 +104,7 @@ def quantized_by_powers(fmt: BlockFormat, x: np.ndarray) -> np.ndarray:
 
 
 def rounded(element: Any, x: np.ndarray, exponent: int) -> np.ndarray:
-    """Elementwise nearest on the grid times 2^exponent (no division that could round, unless the element's own scale)."""
+    """Elementwise nearest on the grid times 2^exponent; no division rounds, unless by the element's own scale."""
     own = element.scale(8 * x.dtype.itemsize)
     if not isinstance(element, IntFormat) and own not in (0.5, 1.0):
         return expected(element, x, np.ldexp(x.dtype.type(1), exponent))
@@ -118,8 +118,9 @@ def rounded(element: Any, x: np.ndarray, exponent: int) -> np.ndarray:
 
 
 def quantized_by_ratios(fmt: BlockFormat, x: np.ndarray) -> np.ndarray:
-    """NVFP4 and its like: tensor scale amax / (scale max · element max), block scale amax / max, rounded, never zero."""
+    """NVFP4: tensor scale amax / (scale max · element max), block scale amax / max, rounded, never zero."""
     real, y = x.dtype.type, np.empty_like(x)
+    smallest = real(min(v for v in oracle(fmt.scale).values if v > 0))
     top = magnitude(x)
     whole = max(top / real(float(fmt.scale.max * fmt.element.max)), np.finfo(x.dtype).tiny)
     most = real(float(fmt.scale.max)), real(float(fmt.element.max))
@@ -132,7 +133,7 @@ def quantized_by_ratios(fmt: BlockFormat, x: np.ndarray) -> np.ndarray:
         for start in range(0, x.shape[1], fmt.block):
             part = x[row, start : start + fmt.block]
             ratio = magnitude(part) / real(float(fmt.element.max)) / real(whole)
-            scale = max(expected(fmt.scale, np.array([ratio], x.dtype))[0], real(float(fmt.scale.grid_value(1))))
+            scale = max(expected(fmt.scale, np.array([ratio], x.dtype))[0], smallest)
             y[row, start : start + fmt.block] = expected(fmt.element, part, scale * real(whole))
     return y
 
@@ -176,7 +177,7 @@ def test_mx_formats(name: str, rule: str, dtype: type[np.floating], columns: int
 
 @pytest.mark.parametrize("fmt", POWERS, ids=lambda f: f.name)
 def test_other_blocks_with_power_of_two_scales(fmt: BlockFormat) -> None:
-    for dtype, columns in ((np.float32, 2 * fmt.block), (np.float64, fmt.block), (np.float32, fmt.block + 3)):
+    for dtype, columns in ((np.float32, 2 * fmt.block), (np.float32, fmt.block + 3), (np.float64, fmt.block + 3)):
         x = blocks(dtype, columns)
         check(fmt, x, quantized_by_powers(fmt, x))
 
@@ -195,14 +196,13 @@ def test_blocks_with_rounded_scales(fmt: BlockFormat, dtype: type[np.floating], 
 def test_every_axis_length(name: str) -> None:
     fmt = fpsim.format(name)
     plain = quantized_by_ratios if fmt.rule == "max" else quantized_by_powers
-    x = np.random.default_rng(2).normal(size=(3, 100)).astype(np.float32)
+    x = np.random.default_rng(2).normal(size=(1, 100)).astype(np.float32)
     for length in range(1, 101):
         part = np.ascontiguousarray(x[:, :length])
         wanted = plain(fmt, part)
         for twin in TWINS:
             assert not differences(fpsim.quantize(part, fmt, backend=twin), wanted, part)
-        one = fpsim.quantize(part[0], fmt)
-        assert not differences(one, plain(fmt, part[:1])[0], part[0])
+        assert not differences(fpsim.quantize(part[0], fmt), wanted[0], part[0])
 
 
 @pytest.mark.parametrize("twin", TWINS)

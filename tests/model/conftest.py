@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import shutil
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,3 +26,23 @@ def _one_thread() -> None:
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyFolders:
     """Saved tiny pipelines by kind."""
     return TinyFolders(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def copy(tiny: TinyFolders, tmp_path: Path) -> Callable[[str], Path]:
+    """A model's folder that the test may damage."""
+    return lambda kind: Path(shutil.copytree(tiny(kind), tmp_path / kind))
+
+
+@pytest.fixture
+def warnings_said() -> Iterator[list[str]]:
+    """What diffusers and transformers log; pytest's own capture does not see their handlers."""
+    said: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    loggers = [logging.getLogger(name) for name in ("diffusers", "transformers")]
+    for logger in loggers:
+        logger.addHandler(handler)
+    yield said
+    for logger in loggers:
+        logger.removeHandler(handler)

@@ -23,11 +23,11 @@ from diffusers import (
     UNet2DModel,
     VQModel,
 )
+from tiny_tokenizer import tiny_tokenizer
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 COSINE = {"beta_schedule": "squaredcos_cap_v2", "prediction_type": "v_prediction", "clip_sample": True}
 SD_BETAS = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, "steps_offset": 1}
-WORDS = ("red", "blue", "dog", "cat", "photo")
 
 
 def tiny_unet(*, channels: int = 1, size: int | None = 8, seed: int = 0, **extra: Any) -> UNet2DModel:
@@ -149,28 +149,6 @@ BUILDERS: dict[str, Callable[[Path], Path]] = {
     "sd": save_sd,
     "sdxl": save_sdxl,
 }
-
-
-def tiny_tokenizer(folder: Path) -> CLIPTokenizer:
-    """A CLIP tokenizer that knows single letters and a few words."""
-    folder.mkdir(parents=True, exist_ok=True)
-    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
-    merges = list(dict.fromkeys(pair for word in WORDS for pair in _merges(word)))
-    pieces = [*letters, *(f"{letter}</w>" for letter in letters), *("".join(pair) for pair in merges)]
-    vocabulary = [*dict.fromkeys(pieces), "<|startoftext|>", "<|endoftext|>"]
-    (folder / "vocab.json").write_text(json.dumps({piece: code for code, piece in enumerate(vocabulary)}))
-    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *(" ".join(pair) for pair in merges)]) + "\n")
-    (folder / "tokenizer_config.json").write_text(json.dumps({"model_max_length": 16}))
-    return CLIPTokenizer.from_pretrained(folder)
-
-
-def _merges(word: str) -> list[tuple[str, str]]:
-    pieces = [*word[:-1], f"{word[-1]}</w>"]
-    pairs = []
-    while len(pieces) > 1:
-        pairs.append((pieces[0], pieces[1]))
-        pieces[:2] = [pieces[0] + pieces[1]]
-    return pairs
 
 
 def _text_encoder(kind: type[Any], tokenizer: CLIPTokenizer, *, hidden: int, seed: int) -> Any:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "model"))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "model")]
 
 from tiny_pipelines import TinyFolders
 

@@ -1,31 +1,22 @@
-"""Sampling one batch: against diffusers' own pipelines, deterministic, observed."""
+"""Sampling one batch: against diffusers' own pipelines, and deterministic."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from sample_checks import PROMPTS, SPEC, Models, interrupt, spec_for
 
 from fpsim.errors import FpsimError
-from fpsim.model.load import LoadedModel, load
+from fpsim.model.load import load
 from fpsim.sample.denoise import sample_batch, to_uint8
 from fpsim.sample.noise import generators, initial_noise
 from fpsim.sample.observe import StepRecord
-from fpsim.sample.spec import SampleSpec
-
-Models = Callable[[str], LoadedModel]
-SPEC = SampleSpec(steps=3, num_images=2, batch_size=2, seed=0)
-PROMPTS = ("red dog", "blue cat")
-
-
-def spec_for(kind: str, **changes: Any) -> SampleSpec:
-    return replace(SPEC, **{**({"prompts": PROMPTS} if kind.startswith("sd") else {}), **changes})
 
 
 @pytest.mark.parametrize(
@@ -104,59 +95,20 @@ def test_the_start_does_not_depend_on_the_batch_size(model: Models, kind: str) -
     assert np.array_equal(first_inputs(1), first_inputs(4))
 
 
-class TestObserver:
-    @pytest.mark.parametrize(
-        ("kind", "scheduler", "calls", "steps"),
-        [
-            ("bare", "ddim", 5, 5),
-            ("ddpm", None, 5, 5),
-            ("ldm", "heun", 9, 9),
-            ("bare", "pndm", 14, 14),
-            ("sd", None, 6, 6),  # PNDM takes its second step twice
-            ("sdxl", "euler", 5, 5),
-        ],
-    )
-    def test_sees_each_call(self, model: Models, kind: str, scheduler: str | None, calls: int, steps: int) -> None:
-        records: list[StepRecord] = []
-        reports: list[tuple[int, int]] = []
-        spec = spec_for(kind, steps=5, scheduler=scheduler)
-        sample_batch(
-            model(kind), spec, range(2), observer=records.append, on_step=lambda *report: reports.append(report)
-        )
-        assert [record.step for record in records] == list(range(calls))
-        assert reports == [(step, steps) for step in range(1, steps + 1)]
-        assert all(a.t >= b.t for a, b in pairwise(records)) or scheduler == "pndm"
-        config = model(kind).denoiser.config
-        rows = 4 if kind.startswith("sd") else 2  # guidance: the unconditional half first
-        for record in records:
-            assert record.latents.shape == record.output.shape == (rows, config.in_channels, 8, 8)
-            assert record.latents.dtype == record.output.dtype == np.float32
-
-    def test_records_what_the_denoiser_does(self, model: Models) -> None:
-        records: list[StepRecord] = []
-        bare = model("bare")
-        sample_batch(bare, SPEC, range(2), observer=records.append)
-        start = initial_noise(generators(0, range(2)), (1, 8, 8))
-        assert np.array_equal(records[0].latents, start.numpy())
-        for record in tuple(records):
-            with torch.no_grad():
-                again = bare.denoiser(torch.from_numpy(record.latents), torch.tensor(int(record.t))).sample
-            assert np.array_equal(again.numpy(), record.output)
-
-    def test_changes_nothing_and_leaves_nothing_behind(self, model: Models) -> None:
-        bare = model("bare")
-        watched = sample_batch(bare, SPEC, range(2), observer=lambda _record: None)
-        assert np.array_equal(watched, sample_batch(bare, SPEC, range(2)))
-        with pytest.raises(KeyboardInterrupt):
-            sample_batch(bare, SPEC, range(2), observer=_interrupt)
-        assert not bare.denoiser._forward_hooks
+@pytest.mark.parametrize("scheduler", ["euler", "heun", "dpm++"])
+def test_the_start_has_the_schedulers_own_scale(model: Models, scheduler: str) -> None:
+    """Whatever its sigma, a scheduler hands the denoiser standard normal noise at first."""
+    records: list[StepRecord] = []
+    sample_batch(model("ddpm"), replace(SPEC, scheduler=scheduler), range(2), observer=records.append)
+    start = initial_noise(generators(0, range(2)), (3, 8, 8)).numpy()
+    np.testing.assert_allclose(records[0].latents, start, rtol=1e-5)
 
 
-def test_an_interruption_leaves_the_pipeline_as_it_was(model: Models) -> None:
+def test_aninterruption_leaves_the_pipeline_as_it_was(model: Models) -> None:
     sd = model("sd")
     own = sd.pipeline.scheduler
     with pytest.raises(KeyboardInterrupt):
-        sample_batch(sd, spec_for("sd", scheduler="ddim"), range(2), on_step=_interrupt)
+        sample_batch(sd, spec_for("sd", scheduler="ddim"), range(2), on_step=interrupt)
     assert sd.pipeline.scheduler is own
 
 
@@ -183,7 +135,3 @@ def test_bytes_round_half_to_even() -> None:
     assert exact.sum() > 100
     assert np.all(to_uint8(halves)[exact] % 2 == 0)
     assert np.array_equal(to_uint8(np.arange(256, dtype=np.float32) / np.float32(255)), np.arange(256))
-
-
-def _interrupt(*_arguments: object) -> None:
-    raise KeyboardInterrupt
