@@ -13,7 +13,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from tiny_pipelines import TinyFolders
+from tiny_folders import TinyFolders
 
 
 @pytest.fixture(scope="session", autouse=True)

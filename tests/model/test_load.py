@@ -10,7 +10,7 @@ import pytest
 import torch
 from load_checks import WEIGHTS, change_json
 from safetensors.torch import load_file, save_file
-from tiny_pipelines import TinyFolders
+from tiny_folders import TinyFolders
 
 from fpsim.model.load import load
 from fpsim.model.quiet import quiet

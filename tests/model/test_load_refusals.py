@@ -10,7 +10,8 @@ import pytest
 import torch
 from load_checks import WEIGHTS, change_json, message
 from safetensors.torch import load_file, save_file
-from tiny_pipelines import TinyFolders, save_bare, tiny_unet
+from tiny_folders import TinyFolders
+from tiny_pipelines import save_bare, tiny_unet
 
 
 class TestBadFolders:

@@ -9,7 +9,8 @@ import pytest
 from diffusers import DiffusionPipeline
 from huggingface_hub.errors import GatedRepoError, RemoteEntryNotFoundError, RepositoryNotFoundError
 from load_checks import WEIGHTS, message
-from tiny_pipelines import TinyFolders, save_bare
+from tiny_folders import TinyFolders
+from tiny_pipelines import save_bare
 
 from fpsim.model import bundled
 from fpsim.model.load import load

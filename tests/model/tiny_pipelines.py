@@ -192,19 +192,3 @@ def _vae() -> AutoencoderKL:
         norm_num_groups=4,
         latent_channels=4,
     ).eval()
-
-
-class TinyFolders:
-    """Builds each kind once, at its first use: ``folders("sd")`` is the folder of the saved pipeline."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._built: dict[str, Path] = {}
-
-    def __call__(self, kind: str) -> Path:
-        """The folder of one of ``BUILDERS``; copy it before changing anything in it."""
-        if kind not in self._built:
-            folder = self._root / kind
-            folder.mkdir()
-            self._built[kind] = BUILDERS[kind](folder)
-        return self._built[kind]

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "model")]
+sys.path.insert(0, str(Path(__file__).parents[1] / "model"))
 
-from tiny_pipelines import TinyFolders
+from tiny_folders import TinyFolders
 
 from fpsim.model.load import LoadedModel, load
 

@@ -1,0 +1,213 @@
+"""Equations 4 to 9 of Chen et al. 2024, as corrected, against their plain evaluation in wide arithmetic.
+
+Corrections: eq. 4 stores q and its zero point is −round(min / s), with the range extended to 0; eq. 5 has p up to
+2^e − 1, and p = 0 means (−1)^s · 2^(1−b) · (0.d1 … dm); eq. 9 is p = max(1, floor(log2|X'| + b)), s = 2^(p−b−m).
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import floor
+
+import mpmath
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fpsim
+from fpsim.codec.encoded import Encoded
+from fpsim.codec.protocol import backend
+from fpsim.number import FloatFormat
+
+#: What the design allows a real bias: near a boundary the neighbour, and values in a working width of 24 bits.
+NEAR, CLOSE = Fraction(1, 1 << 21), Fraction(1, 1 << 22)
+TWINS = st.sampled_from(["numpy", "numba", "torch"])
+prove = settings(deadline=None, max_examples=150)
+
+
+@st.composite
+def layouts(draw: st.DrawFn) -> tuple[int, int]:
+    """Exponent and mantissa bits of an all-finite signed format of at most 8 bits with a normal number."""
+    e = draw(st.integers(1, 6))
+    return e, draw(st.integers(0, 7 - e))
+
+
+integers = st.integers(-20, 40)
+reals = st.floats(-20, 40).filter(lambda b: b != floor(b))
+
+
+def all_finite(layout: tuple[int, int], bias: float) -> FloatFormat:
+    return FloatFormat(name="f", exponent_bits=layout[0], mantissa_bits=layout[1], bias=bias)
+
+
+def power(exponent: Fraction) -> Fraction:
+    """2^exponent to 120 bits."""
+    with mpmath.workprec(120):
+        number = mpmath.power(2, mpmath.mpf(exponent.numerator) / exponent.denominator)
+        return Fraction(int(mpmath.floor(mpmath.ldexp(number, 220)))) / 2**220
+
+
+def largest(layout: tuple[int, int], bias: float) -> Fraction:
+    """Equation 7: c = (2 − 2^−m) · 2^(2^e − b − 1)."""
+    e, m = layout
+    return (2 - Fraction(1, 1 << m)) * power(Fraction(2**e - 1) - Fraction(bias))
+
+
+def element_scale(layout: tuple[int, int], bias: float, clipped: Fraction) -> Fraction:
+    """Equation 9 for a clipped value: s_i = 2^(p−b−m) with p = max(1, floor(log2|X'| + b))."""
+    grown = abs(clipped) * power(Fraction(bias))
+    octave = grown.numerator.bit_length() - grown.denominator.bit_length()
+    octave -= grown < Fraction(2) ** octave
+    return power(max(1, octave if grown else 1) - Fraction(bias) - layout[1])
+
+
+def cast(values: list[Fraction]) -> np.ndarray:
+    """float32 numbers near the fractions, without −0 and subnormals."""
+    with np.errstate(over="ignore", under="ignore"):
+        x = np.array([float(v) for v in values], np.float64).astype(np.float32)
+    return np.where(np.abs(x) < 1e-37, np.float32(0), x)
+
+
+@st.composite
+def inputs(draw: st.DrawFn, layout: tuple[int, int], bias: float) -> np.ndarray:
+    """Numbers of all the format's binades and beyond, and numbers at and beside its rounding boundaries."""
+    c, e = largest(layout, bias), layout[0]
+    spread = [draw(st.floats(-1, 1)) * 2.0 ** draw(st.integers(-(2**e) - 8, 2)) for _ in range(12)]
+    values = [Fraction(v) * c for v in spread]
+    for _ in range(12):
+        at = draw(st.sampled_from(values[:12]))
+        step = element_scale(layout, bias, min(max(at, -c), c))
+        halves = floor(at / step * 2) + draw(st.integers(-1, 1))
+        values.append(halves * step / 2 * (1 + Fraction(draw(st.integers(-3, 3)), 1 << 23)))
+    return cast(values)
+
+
+@prove
+@given(st.integers(2, 16), st.lists(st.floats(-1e4, 1e4, width=32), min_size=2, max_size=40), st.booleans(), TWINS)
+def test_equation_4(bits: int, values: list[float], dyadic: bool, twin: str) -> None:
+    x = np.array(values, np.float32).reshape(1, -1)
+    low, high = min(0.0, float(x.min())), max(0.0, float(x.max()))
+    s = np.float32((high - low) / (2**bits - 1) if high > low else 1)
+    if dyadic:
+        s = np.float32(2.0 ** np.ceil(np.log2(s)))
+    s = max(s, np.float32(1e-30))
+    z = -round(Fraction(low) / Fraction(float(s)))
+    q = fake_quantized(x, bits, s, z, twin)
+    for number, result in zip(x[0], q[0], strict=True):
+        ratio = Fraction(float(number)) / Fraction(float(s))
+        allowed = {round(ratio)} if dyadic else {round(ratio * (1 + sign * NEAR)) for sign in (-1, 0, 1)}
+        codes = [min(max(choice + z, 0), 2**bits - 1) for choice in allowed]
+        wanted = [float(np.float32(code - z) * s) for code in codes]
+        assert float(result) in wanted
+        assert not np.signbit(result) or result < 0
+
+
+def fake_quantized(x: np.ndarray, bits: int, s: np.float32, z: int, twin: str) -> np.ndarray:
+    scale, zero_point, out = np.full((1, 1), s), np.full((1, 1), z, np.float32), np.empty_like(x)
+    arrays = [x, scale, out, zero_point]
+    if twin == "torch":
+        import torch
+
+        arrays = [torch.from_numpy(a) for a in arrays]
+    backend(twin).quantize(arrays[0], fpsim.format(f"uint{bits}"), arrays[1], arrays[2], arrays[3])
+    return out
+
+
+@prove
+@given(layouts(), integers | reals)
+def test_equation_5(layout: tuple[int, int], bias: float) -> None:
+    (e, m), fmt = layout, all_finite(layout, bias)
+    codes = np.arange(1 << fmt.bits, dtype=np.uint16)
+    encoded = Encoded(codes=codes, scales=None, tensor_scale=1.0, shape=codes.shape, format=fmt)
+    values = fpsim.decode(encoded, dtype=np.float32)
+    for code, value in zip(codes.tolist(), values.tolist(), strict=True):
+        sign, p, digits = code >> (e + m), (code >> m) % 2**e, code % 2**m
+        fraction = sum(Fraction((digits >> (m - i)) & 1, 2**i) for i in range(1, m + 1))
+        significand, exponent = (1 + fraction, p) if p else (fraction, 1)
+        wanted = (-1) ** sign * power(exponent - Fraction(bias)) * significand
+        tolerance = 0 if float(bias).is_integer() else CLOSE
+        assert abs(Fraction(value) - wanted) <= abs(wanted) * tolerance
+        assert np.signbit(value) == bool(sign)
+
+
+@prove
+@given(layouts(), integers | reals, st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=30), TWINS)
+def test_equation_6(layout: tuple[int, int], bias: float, values: list[float], twin: str) -> None:
+    """Clipping first changes nothing, since rounding saturates; and nothing leaves [−c, c]."""
+    fmt = all_finite(layout, bias)
+    x, c = np.array(values, np.float32), np.float32(float(largest(layout, bias)))
+    y = fpsim.quantize(x, fmt, backend=twin)
+    own = np.float32(float(fmt.max)) * np.float32(fmt.scale())
+    clipped = np.clip(x, -own, own)
+    assert np.array_equal(fpsim.quantize(clipped, fmt, backend=twin), y)
+    assert float(np.abs(y).max()) <= float(c) * (1 + float(CLOSE))
+
+
+@prove
+@given(layouts(), integers | reals, TWINS)
+def test_equation_7(layout: tuple[int, int], bias: float, twin: str) -> None:
+    c, fmt = largest(layout, bias), all_finite(layout, bias)
+    top = fpsim.quantize(np.array([np.inf, -np.inf, 3e38, float(c)], np.float32), fmt, backend=twin)
+    tolerance = 0 if float(bias).is_integer() else CLOSE
+    for value, wanted in zip(top.tolist(), (c, -c, c, c), strict=True):
+        assert abs(Fraction(value) - wanted) <= c * tolerance
+
+
+@prove
+@given(st.data(), layouts(), integers, TWINS)
+def test_equation_8_and_9_integer_bias(data: st.DataObject, layout: tuple[int, int], bias: int, twin: str) -> None:
+    """Scales are powers of two: the results are the equations' exactly."""
+    x, c = data.draw(inputs(layout, bias)), largest(layout, bias)
+    y = fpsim.quantize(x, all_finite(layout, bias), backend=twin)
+    for number, result in zip(x.tolist(), y.tolist(), strict=True):
+        clipped = min(max(Fraction(number), -c), c)
+        s = element_scale(layout, bias, clipped)
+        assert Fraction(result) == min(max(s * even_code(clipped / s, layout, bias, s), -c), c)
+
+
+def even_code(ratio: Fraction, layout: tuple[int, int], bias: float, s: Fraction) -> int:
+    """The ratio to nearest; at a tie the even code, which without mantissa bits is that of the even exponent field."""
+    if layout[1] or abs(ratio) < 1 or ratio.denominator == 1:
+        return round(ratio)
+    if abs(ratio) != Fraction(3, 2):
+        return round(ratio)
+    octave = round(mpmath.log(mpmath.mpf(s.numerator) / s.denominator, 2) + bias)
+    return (1 if octave % 2 == 0 else 2) * (1 if ratio > 0 else -1)
+
+
+@prove
+@given(st.data(), layouts(), reals, TWINS)
+def test_equation_8_and_9_real_bias(data: st.DataObject, layout: tuple[int, int], bias: float, twin: str) -> None:
+    """Within 2^−21 of a boundary the neighbour may be chosen; values agree to 2^−22."""
+    x, c = data.draw(inputs(layout, bias)), largest(layout, bias)
+    y = fpsim.quantize(x, all_finite(layout, bias), backend=twin)
+    for number, result in zip(x.tolist(), y.tolist(), strict=True):
+        choices = set()
+        for shift in (-NEAR, 0, NEAR):
+            clipped = min(max(Fraction(number) * (1 + shift), -c), c)
+            s = element_scale(layout, bias, clipped)
+            choices.add(min(max(s * round(clipped / s), -c), c))
+        assert any(abs(Fraction(result) - choice) <= abs(choice) * CLOSE for choice in choices)
+
+
+@prove
+@given(st.data(), layouts(), reals)
+def test_equation_8_and_9_agree_away_from_boundaries(data: st.DataObject, layout: tuple[int, int], bias: float) -> None:
+    """The allowance is used near boundaries only: elsewhere the choice is the equations' own."""
+    fmt, x = all_finite(layout, bias), data.draw(inputs(layout, bias))
+    c = largest(layout, bias)
+    codes = fpsim.encode(x, fmt).codes & fmt.magnitude_mask
+    for number, code in zip(x.tolist(), codes.tolist(), strict=True):
+        clipped = min(max(Fraction(number), -c), c)
+        s = element_scale(layout, bias, clipped)
+        ratio = abs(clipped) / s
+        if abs(ratio % 1 - Fraction(1, 2)) <= ratio * NEAR:
+            continue
+        wanted = round(ratio) * s / power(-Fraction(bias)) * 2 ** (layout[1] - 1)
+        assert fmt_units(code, layout) == round(wanted)
+
+
+def fmt_units(code: int, layout: tuple[int, int]) -> int:
+    """A magnitude code's value in units of the smallest subnormal (half the smallest normal without mantissa bits)."""
+    p, digits = code >> layout[1], code % 2 ** layout[1]
+    return (2 ** layout[1] + digits) * 2 ** (p - 1) if p else digits
