@@ -122,7 +122,8 @@ def main() -> int:
     }  # fmt: skip
     print(json.dumps(result, indent=1))
     held = accuracy >= ACCURACY and result["mean_top_class_confidence"] >= CONFIDENCE and shares.min() >= SHARE
-    print(f"bounds (accuracy >= {ACCURACY}, confidence >= {CONFIDENCE}, each class >= {SHARE}): {'held' if held else 'missed'}")
+    bounds = f"accuracy >= {ACCURACY}, confidence >= {CONFIDENCE}, each class >= {SHARE}"
+    print(f"bounds ({bounds}): {'held' if held else 'missed'}")
     return 0 if held or args.smoke else 3
 
 

@@ -36,7 +36,8 @@ def load(model: str, folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     try:
         return reader(folder, split)
     except FileNotFoundError as error:
-        raise SystemExit(f"error: {error.filename} does not exist. Pass --data with the files of: {SOURCES[model]}") from None
+        source = SOURCES[model]
+        raise SystemExit(f"error: {error.filename} does not exist. Pass --data with the files of: {source}") from None
 
 
 def _fashion(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:

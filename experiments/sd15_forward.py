@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import resource
 import time
+from itertools import pairwise
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -62,10 +63,12 @@ def main() -> None:
     signal, noise = exact.double().square().sum(), (exact.double() - rounded.double()).square().sum()
     print(f"{count:,} parameters, {len(handle.coverage.quantized)} layers quantized, batch {args.batch}, "
           f"{torch.get_num_threads()} threads")  # fmt: skip
-    for (_, before), (what, after) in zip(marks, marks[1:], strict=False):
+    for (_, before), (what, after) in pairwise(marks):
         print(f"{what:34s} {after - before:8.1f} s")
-    print(f"output SQNR {10 * torch.log10(signal / noise):.1f} dB (random weights); model {handle.coverage.bytes / 1e6:.0f} MB "
-          f"instead of {4 * count / 1e6:.0f} MB")  # fmt: skip
+    size, full = handle.coverage.bytes / 1e6, 4 * count / 1e6
+    print(
+        f"output SQNR {10 * torch.log10(signal / noise):.1f} dB (random weights); {size:.0f} MB instead of {full:.0f} MB"
+    )
     print(f"peak memory of the process {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB")
 
 

@@ -117,7 +117,8 @@ def held_out_loss(model, images, alpha_bar, device) -> float:
     """Loss of the EMA weights on up to 2,000 test images, with noise that is the same at each call."""
     generator = torch.Generator().manual_seed(1234)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=False)
-    losses = [v_loss(model, chunk.to(device), alpha_bar, generator, autocast).item() for chunk in images[:2000].split(250)]
+    chunks = images[:2000].split(250)
+    losses = [v_loss(model, chunk.to(device), alpha_bar, generator, autocast).item() for chunk in chunks]
     return float(np.mean(losses))
 
 
@@ -126,71 +127,112 @@ def to_tensor(images: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(images.astype(np.float32) / 127.5 - 1).permute(0, 3, 1, 2).contiguous()
 
 
-def train(name: str, args: argparse.Namespace) -> None:
-    recipe, device = RECIPES[name], torch.device(args.device)
-    if recipe.needs_cuda and device.type != "cuda" and not args.smoke:
-        raise SystemExit(f"error: {name} needs a CUDA device for its training (--device cuda); --smoke shows the script on a CPU")
-    torch.manual_seed(args.seed)
-    model = UNet2DModel(**recipe.unet).to(device)
-    ema = UNet2DModel(**recipe.unet).to(device).eval().requires_grad_(False)
-    ema.load_state_dict(model.state_dict())
-    optimizer = torch.optim.AdamW(model.parameters(), recipe.lr, weight_decay=0.01)
-    if args.smoke:
-        size, channels = recipe.unet["sample_size"], recipe.unet["in_channels"]
-        random = np.random.default_rng(0).integers(0, 256, (64, size, size, channels), dtype=np.uint8)
-        train_images = test_images = to_tensor(random)
-        args.steps, batch = 8, 8
-    else:
-        train_images, test_images = (to_tensor(load(name, args.data, split)[0]) for split in ("train", "test"))
-        batch = recipe.batch
-    alpha_bar = cosine_alpha_bar().to(device)
-    autocast = torch.autocast(device.type, torch.bfloat16)
-    args.out.mkdir(parents=True, exist_ok=True)
-    checkpoint, start, spent = args.out / "checkpoint.pt", 0, 0.0
-    if checkpoint.exists() and not args.smoke:
-        state = torch.load(checkpoint, map_location=device, weights_only=True)
-        model.load_state_dict(state["model"])
-        ema.load_state_dict(state["ema"])
-        optimizer.load_state_dict(state["optimizer"])
-        start, spent = state["step"], state["seconds"]
-        print(f"resumed at step {start}", flush=True)
-    began, running = time.monotonic() - spent, None
-    for step in range(start, args.steps):
-        generator = torch.Generator().manual_seed(args.seed * 1_000_003 + step)
-        images = train_images[batch_indices(step, batch, len(train_images), args.seed)]
-        if recipe.flip:
+class Training:
+    """A model in training with everything that its checkpoint holds.
+
+    Args:
+        recipe: what is trained.
+        device: where.
+        seed: of the initial weights.
+    """
+
+    def __init__(self, recipe: Recipe, device: torch.device, seed: int) -> None:
+        torch.manual_seed(seed)
+        self.recipe, self.device = recipe, device
+        self.model = UNet2DModel(**recipe.unet).to(device)
+        self.ema = UNet2DModel(**recipe.unet).to(device).eval().requires_grad_(False)
+        self.ema.load_state_dict(self.model.state_dict())
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), recipe.lr, weight_decay=0.01)
+        self.alpha_bar = cosine_alpha_bar().to(device)
+        self.done, self.seconds = 0, 0.0
+
+    def step(self, images: torch.Tensor, generator: torch.Generator, lr: float) -> float:
+        """One step on a batch, float32 [N, C, H, W] in [-1, 1]; returns its loss."""
+        if self.recipe.flip:
             mirrored = torch.rand(len(images), generator=generator) < 0.5
             images = torch.where(mirrored[:, None, None, None], images.flip(-1), images)
-        loss = v_loss(model, images.to(device), alpha_bar, generator, autocast)
+        autocast = torch.autocast(self.device.type, torch.bfloat16)
+        loss = v_loss(self.model, images.to(self.device), self.alpha_bar, generator, autocast)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, args.steps, recipe.lr)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        decay = min(recipe.ema_decay, (step + 1) / (step + 10))
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        decay = min(self.recipe.ema_decay, (self.done + 1) / (self.done + 10))
         with torch.no_grad():
-            torch._foreach_lerp_(list(ema.parameters()), list(model.parameters()), 1 - decay)
-        running = loss.item() if running is None else 0.99 * running + 0.01 * loss.item()
-        done = step + 1
-        if done % 100 == 0 or done == args.steps:
-            rate = (done - start) * batch / (time.monotonic() - began - spent)
-            print(f"step {done}/{args.steps}  loss {running:.4f}  {rate:.0f} images/s", flush=True)
-        if done % args.every == 0 or done == args.steps:
-            state = {"model": model.state_dict(), "ema": ema.state_dict(), "optimizer": optimizer.state_dict()}
-            torch.save(state | {"step": done, "seconds": time.monotonic() - began}, args.out / "checkpoint.tmp")
-            os.replace(args.out / "checkpoint.tmp", checkpoint)
+            torch._foreach_lerp_(list(self.ema.parameters()), list(self.model.parameters()), 1 - decay)
+        self.done += 1
+        return loss.item()
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint, whole or not at all."""
+        state = {"model": self.model.state_dict(), "ema": self.ema.state_dict()}
+        state |= {"optimizer": self.optimizer.state_dict(), "step": self.done, "seconds": self.seconds}
+        torch.save(state, path.with_suffix(".tmp"))
+        os.replace(path.with_suffix(".tmp"), path)
+
+    def resume(self, path: Path) -> None:
+        """Continue from a checkpoint, if there is one."""
+        if not path.exists():
+            return
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.ema.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.done, self.seconds = state["step"], state["seconds"]
+        print(f"resumed at step {self.done}", flush=True)
+
+
+def train(name: str, args: argparse.Namespace) -> None:
+    """Train a bundled model, or finish its training."""
+    recipe, device = RECIPES[name], torch.device(args.device)
+    if recipe.needs_cuda and device.type != "cuda" and not args.smoke:
+        raise SystemExit(f"error: {name} needs a CUDA device for its training (--device cuda); --smoke runs on a CPU")
+    train_images, test_images = images_of(name, args)
+    batch = 8 if args.smoke else recipe.batch
+    args.out.mkdir(parents=True, exist_ok=True)
+    checkpoint, training = args.out / "checkpoint.pt", Training(recipe, device, args.seed)
+    if not args.smoke:
+        training.resume(checkpoint)
+    start, before, began, running = training.done, training.seconds, time.monotonic(), None
+    while training.done < args.steps:
+        step = training.done
+        generator = torch.Generator().manual_seed(args.seed * 1_000_003 + step)
+        images = train_images[batch_indices(step, batch, len(train_images), args.seed)]
+        loss = training.step(images, generator, learning_rate(step, args.steps, recipe.lr))
+        training.seconds = before + time.monotonic() - began
+        running = loss if running is None else 0.99 * running + 0.01 * loss
+        last = training.done == args.steps
+        if training.done % 100 == 0 or last:
+            rate = (training.done - start) * batch / (training.seconds - before)
+            print(f"step {training.done}/{args.steps}  loss {running:.4f}  {rate:.0f} images/s", flush=True)
+        if training.done % args.every == 0 or last:
+            training.save(checkpoint)
             record = {
                 "model": name,
-                "step": done,
+                "step": training.done,
+                "of_steps": args.steps,
                 "batch": batch,
                 "seed": args.seed,
-                "seconds": round(time.monotonic() - began),
+                "seconds": round(training.seconds),
                 "device": device.type,
-                "held_out_loss": held_out_loss(ema, test_images, alpha_bar, device),
+                "held_out_loss": held_out_loss(training.ema, test_images, training.alpha_bar, device),
             }
-            export(ema, record, recipe, args.out)
+            export(training.ema, record, recipe, args.out)
             print(json.dumps(record), flush=True)
+
+
+def images_of(name: str, args: argparse.Namespace) -> tuple[torch.Tensor, torch.Tensor]:
+    """Training and test images; random ones for a smoke run."""
+    if not args.smoke:
+        train_images, test_images = (to_tensor(load(name, args.data, split)[0]) for split in ("train", "test"))
+        return train_images, test_images
+    unet = RECIPES[name].unet
+    shape = (64, unet["sample_size"], unet["sample_size"], unet["in_channels"])
+    random = to_tensor(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
+    args.steps = 8
+    return random, random
 
 
 def export(ema: UNet2DModel, record: dict, recipe: Recipe, out: Path) -> None:

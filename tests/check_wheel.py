@@ -23,7 +23,7 @@ with torch.no_grad():
     size = model.denoiser.config.sample_size
     output = model.denoiser(torch.zeros(1, model.denoiser.config.in_channels, size, size), 10).sample
 assert torch.isfinite(output).all()
-print(f"{model.name}: {model.parameters:,} parameters from the wheel; formats: {fpsim.format('mxfp4').bits} bits an mxfp4 value")
+print(f"{model.name}: {model.parameters:,} parameters from the wheel")
 """
 
 

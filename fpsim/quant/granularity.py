@@ -61,19 +61,18 @@ def parse(text: str) -> Granularity:
     raise FpsimError(f"granularity {text!r} is not one of tensor, channel, block:N (such as block:32)")
 
 
-def groups(x: Any, granularity: Granularity) -> Any:
-    """Return ``x`` as ``[groups, values]``, C-contiguous: each row shares a scale.
-
-    Args:
-        x: NumPy array or torch tensor.
-        granularity: PerTensor or PerChannel; blocks along the last axis must divide it.
-    """
+def groups(x: Any, granularity: PerTensor | PerChannel) -> Any:
+    """Return ``x``, a NumPy array or torch tensor, as ``[groups, values]``, C-contiguous: each row shares a scale."""
     if isinstance(granularity, PerTensor):
-        return x.reshape(1, -1)
-    if isinstance(granularity, PerBlock):
-        return x.reshape(-1, granularity.size)
+        return x.reshape(1, _size(x))
     axis = _axis(x, granularity.axis)
-    return _contiguous(_move(x, axis, 0)).reshape(x.shape[axis], -1)
+    others = _prod(x.shape[:axis]) * _prod(x.shape[axis + 1 :])  # not −1, which an empty tensor leaves open
+    return _contiguous(_move(x, axis, 0)).reshape(x.shape[axis], others)
+
+
+def count(x: Any, granularity: PerTensor | PerChannel) -> int:
+    """Return how many scales a tensor has."""
+    return 1 if isinstance(granularity, PerTensor) else int(x.shape[_axis(x, granularity.axis)])
 
 
 def as_rows(x: Any, granularity: PerTensor | PerChannel) -> tuple[tuple[int, int], Any]:

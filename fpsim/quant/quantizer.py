@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 from fpsim.codec import arrays
 from fpsim.codec.api import quantize
 from fpsim.errors import FpsimError
-from fpsim.number import BlockFormat, ElementFormat, Format, IntFormat, ScaleRule
+from fpsim.number import BlockFormat, ElementFormat
 from fpsim.number.names import format as resolve
 from fpsim.quant import granularity as views
+from fpsim.quant.blocks import with_scales
 from fpsim.quant.granularity import Granularity, PerBlock, PerTensor
-from fpsim.quant.scales import Scales, fit, is_rule
+from fpsim.quant.scales import Scales, check, fit
+
+_PER_TENSOR = PerTensor()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +35,7 @@ class Quantizer:
         name: what errors call the tensor.
 
     Raises:
-        FpsimError: an unknown format or rule, or a rule that does not fit the granularity.
+        FpsimError: an unknown format or rule, a rule that does not fit the granularity, fixed scales of blocks.
 
     >>> import numpy as np
     >>> Quantizer("int4", scale="max")(np.array([0.1, -0.72, 1.4], np.float32))
@@ -40,19 +43,22 @@ class Quantizer:
     """
 
     format: Any
-    granularity: Granularity = PerTensor()
+    granularity: Granularity = _PER_TENSOR
     scale: str = "mse"
     scales: Scales | None = None
     backend: str | None = None
     name: str = "the tensor"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "format", _with_blocks(resolve(self.format), self.granularity, self.scale))
-        if isinstance(self.format, BlockFormat):
+        fmt = with_scales(resolve(self.format), self.granularity, self.scale)
+        if isinstance(fmt, BlockFormat):
             axis = self.granularity.axis if isinstance(self.granularity, PerBlock) else -1
-            object.__setattr__(self, "granularity", PerBlock(self.format.block, axis))
-        elif not is_rule(self.scale):
-            raise FpsimError(f"scale rule {self.scale!r} is not one of max, percentile, percentile:P, mse")
+            if isinstance(self.granularity, PerBlock) and self.granularity.size != fmt.block:
+                raise FpsimError(f"{fmt.name} has blocks of {fmt.block}, not of {self.granularity.size}; drop one")
+            object.__setattr__(self, "granularity", PerBlock(fmt.block, axis))
+        object.__setattr__(self, "format", fmt)
+        if self.scales is not None and isinstance(self.granularity, PerBlock):
+            raise FpsimError("scales of blocks follow from each tensor; drop the fixed scales or choose PerChannel")
 
     def fit(self, x: Any) -> Quantizer:
         """Return this quantizer with the scales that its rule gives for ``x`` (block formats have none to fix).
@@ -72,54 +78,58 @@ class Quantizer:
 
         Args:
             x: NumPy array or torch tensor of a floating-point type.
-            out: where to write, like ``x``.
+            out: where to write, like ``x``; may be ``x``.
 
         Raises:
-            FpsimError: as :meth:`fit` where scales are not fixed.
+            FpsimError: as :meth:`fit` where scales are not fixed; fixed scales that do not fit ``x``; as
+                :func:`fpsim.quantize`.
         """
+        if out is not None:
+            arrays.check_out(x, out)
         if isinstance(self.granularity, PerBlock):
-            return self._by_blocks(x, out)
+            return self._by_blocks(x, self.granularity, out)
         found = (self if self.scales is not None else self.fit(x)).scales
         assert found is not None, "fit sets the scales"
         return self._rounded(x, found, self.granularity, out)
 
     def _rounded(self, x: Any, found: Scales, granularity: Any, out: Any) -> Any:
         work, chosen = arrays.working(x), arrays.choose(self.backend, x)
+        needed = views.count(work.data, granularity)
+        if len(found.scale) != needed:
+            raise FpsimError(f"{self.name}: {len(found.scale)} fixed scales for {needed} groups; fit it again")
         shape, layout = views.as_rows(work.data, granularity)
-        y = arrays.empty_like(work.data)
+        y = out if out is not None and arrays.usable(out, work.data) else arrays.empty_like(work.data)
         source, target = arrays.for_backend(work.data, chosen), arrays.for_backend(y, chosen)
-        scale = layout(effective_scale(found.scale, self.format))
-        zero_point = None if found.zero_point is None else layout(found.zero_point)
+        real = np.dtype(f"float{work.width}")
+        scale = layout(effective_scale(found.scale.astype(real), self.format, self.name))
+        zero_point = None if found.zero_point is None else layout(found.zero_point.astype(real))
         if arrays.is_torch(source):
             scale, zero_point = (_to_torch(v, source) for v in (scale, zero_point))
         chosen.quantize(source.reshape(shape), self.format, scale, target.reshape(shape), zero_point)
         return arrays.finish(y, x, out)
 
-    def _by_blocks(self, x: Any, out: Any) -> Any:
-        assert isinstance(self.granularity, PerBlock), "only called for blocks"
-        axis = self.granularity.axis
+    def _by_blocks(self, x: Any, blocks: PerBlock, out: Any) -> Any:
+        axis = blocks.axis
         if isinstance(self.format, BlockFormat):
             if axis in (-1, x.ndim - 1):
                 return quantize(x, self.format, out=out, backend=self.backend)
             y = views.back(quantize(views.last_axis(x, axis), self.format, backend=self.backend), axis)
         else:
-            y = views.back(self._full_precision_scales(views.last_axis(x, axis)), axis)
+            y = views.back(self._full_precision_scales(views.last_axis(x, axis), blocks.size), axis)
         return arrays.finish(y, x, out)
 
-    def _full_precision_scales(self, x: Any) -> Any:
+    def _full_precision_scales(self, x: Any, size: int) -> Any:
         """Blocks along the last axis with a scale each in the working width; a short last block has its own."""
-        assert isinstance(self.granularity, PerBlock), "only called for blocks"
-        size, columns = self.granularity.size, x.shape[-1]
+        columns = x.shape[-1]
         whole = columns // size * size
-        parts = [(x[..., :whole], size), (x[..., whole:], columns - whole)]
-        done = []
-        for part, length in parts:
-            if part.shape[-1]:
-                rows = part.reshape(-1, length)
-                one_each = replace(self, granularity=views.PerChannel(0))
-                done.append(one_each(rows).reshape(part.shape))
-        if len(done) == 1:
-            return done[0]
+        one_each = replace(self, granularity=views.PerChannel(0))
+        done = [
+            one_each(part.reshape(-1, length)).reshape(part.shape)
+            for part, length in ((x[..., :whole], size), (x[..., whole:], columns - whole))
+            if part.shape[-1]
+        ]
+        if len(done) < 2:
+            return done[0] if done else x
         if arrays.is_torch(x):
             import torch
 
@@ -127,37 +137,29 @@ class Quantizer:
         return np.concatenate(done, axis=-1)
 
 
-def effective_scale(scale: NDArray[Any], fmt: ElementFormat) -> NDArray[Any]:
+def effective_scale(scale: NDArray[Any], fmt: ElementFormat, name: str = "the tensor") -> NDArray[Any]:
     """The quantizer's scale times the format's own: what backends divide by (one IEEE product).
 
     Raises:
-        FpsimError: the format's largest value times the scale overflows the working width.
+        FpsimError: it is no positive normal number, or the format's largest value times it overflows.
     """
-    real, width = scale.dtype.type, scale.dtype.itemsize * 8
-    own = fmt.scale(width)
-    product: NDArray[Any] = scale if own == 1 else scale * real(own)
+    real = scale.dtype.type
+    with np.errstate(over="ignore", under="ignore"):
+        own = fmt.scale(scale.dtype.itemsize * 8)
+        product: NDArray[Any] = scale if own == 1 else scale * real(own)
+        check(product, name)
+        largest = real(float(fmt.grid.max)) * product
+    if not np.isfinite(largest).all():
+        raise FpsimError(
+            f"{name}: scale {product.max()} times the largest value of {fmt.name} overflows {scale.dtype.name}; "
+            "choose a smaller scale, or skip it"
+        )
     return product
 
 
-def _with_blocks(fmt: Format, granularity: Granularity, scale: str) -> Format:
-    """An element format in blocks with scales of a format, such as ``e8m0-floor``, is a block format."""
-    kind, _, rule = scale.rpartition("-")
-    if isinstance(fmt, BlockFormat) or not isinstance(granularity, PerBlock) or rule not in set(ScaleRule) or not kind:
-        return fmt
-    scale_format = resolve(kind)
-    if isinstance(scale_format, BlockFormat | IntFormat) or not hasattr(scale_format, "exponent_bits"):
-        raise FpsimError(f"scale rule {scale!r}: {kind} is no floating-point format for scales; use e8m0 or e4m3")
-    return BlockFormat(
-        name=f"{fmt.name} block:{granularity.size} {scale}",
-        element=fmt,
-        block=granularity.size,
-        scale=scale_format,
-        rule=ScaleRule(rule),
-    )
-
-
 def _to_numpy(data: Any) -> NDArray[Any]:
-    return data.cpu().numpy() if arrays.is_torch(data) else data
+    values: NDArray[Any] = data.cpu().numpy() if arrays.is_torch(data) else data
+    return values
 
 
 def _to_torch(values: NDArray[Any] | None, like: Any) -> Any:

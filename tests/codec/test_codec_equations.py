@@ -84,7 +84,7 @@ def inputs(draw: st.DrawFn, layout: tuple[int, int], bias: float) -> np.ndarray:
 
 @prove
 @given(st.integers(2, 16), st.lists(st.floats(-1e4, 1e4, width=32), min_size=2, max_size=40), st.booleans(), TWINS)
-def test_equation_4(bits: int, values: list[float], dyadic: bool, twin: str) -> None:
+def test_equation_4_affine_integers(bits: int, values: list[float], dyadic: bool, twin: str) -> None:
     x = np.array(values, np.float32).reshape(1, -1)
     low, high = min(0.0, float(x.min())), max(0.0, float(x.max()))
     s = np.float32((high - low) / (2**bits - 1) if high > low else 1)
@@ -115,7 +115,7 @@ def fake_quantized(x: np.ndarray, bits: int, s: np.float32, z: int, twin: str) -
 
 @prove
 @given(layouts(), integers | reals)
-def test_equation_5(layout: tuple[int, int], bias: float) -> None:
+def test_equation_5_value_of_a_code(layout: tuple[int, int], bias: float) -> None:
     (e, m), fmt = layout, all_finite(layout, bias)
     codes = np.arange(1 << fmt.bits, dtype=np.uint16)
     encoded = Encoded(codes=codes, scales=None, tensor_scale=1.0, shape=codes.shape, format=fmt)
@@ -132,7 +132,7 @@ def test_equation_5(layout: tuple[int, int], bias: float) -> None:
 
 @prove
 @given(layouts(), integers | reals, st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=30), TWINS)
-def test_equation_6(layout: tuple[int, int], bias: float, values: list[float], twin: str) -> None:
+def test_equation_6_clipping(layout: tuple[int, int], bias: float, values: list[float], twin: str) -> None:
     """Clipping first changes nothing, since rounding saturates; and nothing leaves [−c, c]."""
     fmt = all_finite(layout, bias)
     x, c = np.array(values, np.float32), np.float32(float(largest(layout, bias)))
@@ -145,7 +145,7 @@ def test_equation_6(layout: tuple[int, int], bias: float, values: list[float], t
 
 @prove
 @given(layouts(), integers | reals, TWINS)
-def test_equation_7(layout: tuple[int, int], bias: float, twin: str) -> None:
+def test_equation_7_largest_value(layout: tuple[int, int], bias: float, twin: str) -> None:
     c, fmt = largest(layout, bias), all_finite(layout, bias)
     top = fpsim.quantize(np.array([np.inf, -np.inf, 3e38, float(c)], np.float32), fmt, backend=twin)
     tolerance = 0 if float(bias).is_integer() else CLOSE
@@ -155,7 +155,9 @@ def test_equation_7(layout: tuple[int, int], bias: float, twin: str) -> None:
 
 @prove
 @given(st.data(), layouts(), integers, TWINS)
-def test_equation_8_and_9_integer_bias(data: st.DataObject, layout: tuple[int, int], bias: int, twin: str) -> None:
+def test_equation_8_rounding_with_an_integer_bias(
+    data: st.DataObject, layout: tuple[int, int], bias: int, twin: str
+) -> None:
     """Scales are powers of two: the results are the equations' exactly."""
     x, c = data.draw(inputs(layout, bias)), largest(layout, bias)
     y = fpsim.quantize(x, all_finite(layout, bias), backend=twin)
@@ -177,7 +179,9 @@ def even_code(ratio: Fraction, layout: tuple[int, int], bias: float, s: Fraction
 
 @prove
 @given(st.data(), layouts(), reals, TWINS)
-def test_equation_8_and_9_real_bias(data: st.DataObject, layout: tuple[int, int], bias: float, twin: str) -> None:
+def test_equation_8_rounding_with_a_real_bias(
+    data: st.DataObject, layout: tuple[int, int], bias: float, twin: str
+) -> None:
     """Within 2^−21 of a boundary the neighbour may be chosen; values agree to 2^−22."""
     x, c = data.draw(inputs(layout, bias)), largest(layout, bias)
     y = fpsim.quantize(x, all_finite(layout, bias), backend=twin)
@@ -192,7 +196,9 @@ def test_equation_8_and_9_real_bias(data: st.DataObject, layout: tuple[int, int]
 
 @prove
 @given(st.data(), layouts(), reals)
-def test_equation_8_and_9_agree_away_from_boundaries(data: st.DataObject, layout: tuple[int, int], bias: float) -> None:
+def test_equation_8_chooses_the_nearest_away_from_boundaries(
+    data: st.DataObject, layout: tuple[int, int], bias: float
+) -> None:
     """The allowance is used near boundaries only: elsewhere the choice is the equations' own."""
     fmt, x = all_finite(layout, bias), data.draw(inputs(layout, bias))
     c = largest(layout, bias)
@@ -211,3 +217,22 @@ def fmt_units(code: int, layout: tuple[int, int]) -> int:
     """A magnitude code's value in units of the smallest subnormal (half the smallest normal without mantissa bits)."""
     p, digits = code >> layout[1], code % 2 ** layout[1]
     return (2 ** layout[1] + digits) * 2 ** (p - 1) if p else digits
+
+
+@prove
+@given(st.data(), layouts(), integers | reals)
+def test_equation_9_step_between_values(data: st.DataObject, layout: tuple[int, int], bias: float) -> None:
+    """s_i is the distance between the two values that enclose a clipped number."""
+    fmt, c = all_finite(layout, bias), largest(layout, bias)
+    codes = np.arange(1 << (fmt.bits - 1), dtype=np.uint16)
+    encoded = Encoded(codes=codes, scales=None, tensor_scale=1.0, shape=codes.shape, format=fmt)
+    values = fpsim.decode(encoded, dtype=np.float64)
+    tolerance = 0 if float(bias).is_integer() else Fraction(1, 1 << 40)
+    for number in np.abs(data.draw(inputs(layout, bias))).tolist():
+        above = int(np.searchsorted(values, number, side="right"))
+        beside = np.abs(values / number - 1).min() if number else 1
+        if above == len(values) or (tolerance and beside < 1e-9):
+            continue
+        step = Fraction(float(values[above])) - Fraction(float(values[above - 1]))
+        s = element_scale(layout, bias, min(Fraction(number), c))
+        assert abs(step - s) <= tolerance * s

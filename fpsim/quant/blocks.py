@@ -1,0 +1,43 @@
+"""What an element format becomes when its values share scales in blocks."""
+
+from __future__ import annotations
+
+from fpsim.errors import FpsimError
+from fpsim.number import BlockFormat, FloatFormat, Format, ScaleRule
+from fpsim.number.names import format as resolve
+from fpsim.quant.granularity import Granularity, PerBlock
+from fpsim.quant.scales import RULES, is_rule
+
+
+def with_scales(fmt: Format, granularity: Granularity, scale: str) -> Format:
+    """Return the format that a granularity and a scale rule make of a format.
+
+    An element format in blocks whose scales have a format of their own, such as ``e8m0-floor``, is a block format;
+    a block format stays what it is, and so does an element format with scales in full precision.
+
+    Args:
+        fmt: any format.
+        granularity: which values share a scale; of no account for a block format.
+        scale: a rule of :mod:`fpsim.quant.scales`, or a scale format and a rule of blocks.
+
+    Raises:
+        FpsimError: unknown rule, or one that does not fit the granularity or the formats.
+    """
+    if isinstance(fmt, BlockFormat) or is_rule(scale):
+        return fmt
+    kind, dash, rule = scale.rpartition("-")
+    if not dash or rule not in set(ScaleRule):
+        blocks = f" or, in blocks, a scale format and a rule such as e8m0-floor ({', '.join(ScaleRule)})"
+        raise FpsimError(f"scale rule {scale!r} is not one of {RULES},{blocks}")
+    if not isinstance(granularity, PerBlock):
+        raise FpsimError(f"scale rule {scale!r} is for blocks, not per {granularity}; use block:N or one of {RULES}")
+    scale_format = resolve(kind)
+    if not isinstance(scale_format, FloatFormat):
+        raise FpsimError(f"scale rule {scale!r}: {kind} is no floating-point format for scales; use e8m0 or e4m3")
+    return BlockFormat(
+        name=f"{fmt.name} block:{granularity.size} {scale}",
+        element=fmt,
+        block=granularity.size,
+        scale=scale_format,
+        rule=ScaleRule(rule),
+    )
