@@ -66,9 +66,8 @@ def main() -> None:
     for (_, before), (what, after) in pairwise(marks):
         print(f"{what:34s} {after - before:8.1f} s")
     size, full = handle.coverage.bytes / 1e6, 4 * count / 1e6
-    print(
-        f"output SQNR {10 * torch.log10(signal / noise):.1f} dB (random weights); {size:.0f} MB instead of {full:.0f} MB"
-    )
+    sqnr = 10 * torch.log10(signal / noise)
+    print(f"output SQNR {sqnr:.1f} dB (random weights); {size:.0f} MB instead of {full:.0f} MB")
     print(f"peak memory of the process {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB")
 
 

@@ -40,9 +40,9 @@ from fpsim.errors import FpsimError
 @click.option("--formats-file", "files", multiple=True, metavar="FILE", help="TOML file of formats (repeatable).")
 @click.option("--out", required=True, metavar="DIR", help="Folder of the run; the same command resumes it.")
 def simulate(**options: Any) -> None:
-    """Sample images from a diffusion model in number formats and compare them with full precision.
+    """Run a diffusion model in number formats.
 
-    Writes images (npz, uint8 NHWC), a sheet, per-layer and per-timestep errors (run.json) and a self-contained
+    Beside full precision, from the same noise. Writes images (npz, uint8 NHWC), a sheet, per-layer and per-timestep errors (run.json) and a self-contained
     report.html into the folder.
 
     \b

@@ -122,7 +122,7 @@ def _values(codes: NDArray[Any], fmt: ElementFormat, dtype: type[np.floating]) -
         values[magnitude == fmt.inf_code] = np.inf
     values = np.where((c & fmt.sign_bit) != 0, -values, values)
     if fmt.specials is Specials.FNUZ:
-        values[c == fmt.nan_code] = np.nan
+        values = np.where(c == fmt.nan_code, np.nan, values + dtype(0)).astype(dtype)  # the other codes hold no −0
     return values
 
 

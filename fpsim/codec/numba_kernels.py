@@ -120,7 +120,9 @@ def amax_kernel(block):
 
 
 #: Blocks a group: their scales are computed together, in SIMD lanes, while the elements stay in the first-level cache.
-GROUP = 128
+GROUP = 32
+#: Groups a task: enough that the first group's reads, which nothing hides, do not count.
+GROUPS = 64
 
 
 @lru_cache(maxsize=64)
@@ -135,18 +137,25 @@ def blocks_kernel(block, scale_of, elements):
 
     @njit(parallel=True)
     def kernel(x, y, limits, own, inverse_own, constants):
-        blocks = x.size // block
-        for task in prange((blocks + GROUP - 1) // GROUP):
-            first = task * GROUP
-            count = min(GROUP, blocks - first)
-            scale, inverse = np.empty(count, x.dtype), np.empty(count, x.dtype)
-            for b in range(count):
-                scale[b] = amax_of(x, (first + b) * block)
-            for b in range(count):
-                s, exact_inverse = scale_of(scale[b], limits)
-                scale[b] = s * own
-                inverse[b] = exact_inverse * inverse_own
-            for b in range(count):
-                round_one(x, y, (first + b) * block, scale[b], inverse[b], constants)
+        blocks, span = x.size // block, GROUP * GROUPS
+        for task in prange((blocks + span - 1) // span):
+            last = min(blocks, (task + 1) * span)
+            amax, scale, inverse = np.empty(GROUP, x.dtype), np.empty(GROUP, x.dtype), np.empty(GROUP, x.dtype)
+            for first in range(task * span, last, GROUP):
+                count = min(GROUP, last - first)
+                if first == task * span:
+                    for b in range(count):
+                        amax[b] = amax_of(x, (first + b) * block)
+                for b in range(count):
+                    s, exact_inverse = scale_of(amax[b], limits)
+                    scale[b] = s * own
+                    inverse[b] = exact_inverse * inverse_own
+                # The next group's reads from memory run beside this group's arithmetic and writes.
+                ahead = min(GROUP, last - first - count)
+                for b in range(ahead):
+                    amax[b] = amax_of(x, (first + GROUP + b) * block)
+                    round_one(x, y, (first + b) * block, scale[b], inverse[b], constants)
+                for b in range(ahead, count):
+                    round_one(x, y, (first + b) * block, scale[b], inverse[b], constants)
 
     return kernel

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from fpsim.model.layers import FORWARD_CALLS, TRANSPOSED_CALLS, is_stock
+from fpsim.errors import FpsimError
+from fpsim.model.layers import PRODUCTS, is_stock
 
 Operand = Callable[[Tensor], Tensor]
 
@@ -25,72 +26,82 @@ class _Local(threading.local):
 _LOCAL = _Local()
 
 
-def intercept(module: nn.Module, acts: Operand | None, weights: Operand | None) -> Callable[[], None]:
-    """Let a layer multiply ``acts(input)`` with ``weights(weight)``; return what undoes it.
+class Interception:
+    """A layer's ``forward`` that multiplies ``acts(input)`` with ``weights(weight)``.
 
     A stock layer calls its product directly; any other class runs its own forward, and the call of
-    ``torch.nn.functional`` in it gets the operands, after all transforms of the class.
+    ``torch.nn.functional`` in it gets the operands, after all transforms of the class. An object and no closure, so
+    that a copy of the model computes with the copy's weights.
 
     Args:
         module: a quantizable layer.
         acts: maps the input of the product, or None.
         weights: maps the weight of the product, or None.
+        name: of the layer; with it, a forward without any product is an error.
     """
-    before = vars(module).get("forward")
-    inner = _direct(module, acts, weights) if is_stock(module) else _by_mode(module, module.forward, acts, weights)
 
-    def forward(*args: Any, **kwargs: Any) -> Any:
-        _LOCAL.running.append(module)
+    def __init__(self, module: Any, acts: Operand | None, weights: Operand | None, name: str | None = None) -> None:
+        self.module, self.acts, self.weights, self.name = module, acts, weights, name
+        self.before = vars(module).get("forward")
+        self.stock, self.live, self.products = is_stock(module), True, 0
+        module.forward = self
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        _LOCAL.running.append(self.module)
         try:
-            return inner(*args, **kwargs)
+            if self.live and self.stock:
+                return self._direct(*args, **kwargs)
+            with _Operands(self):
+                return self._original()(*args, **kwargs)
         finally:
             _LOCAL.running.pop()
 
-    module.forward = forward
+    def undo(self) -> None:
+        """Give the layer its forward back; where another one was put over it since, let that one pass through."""
+        self.live = False
+        while isinstance(top := vars(self.module).get("forward"), Interception) and not top.live:
+            if top.before is None:
+                del self.module.forward
+            else:
+                self.module.forward = top.before
 
-    def undo() -> None:
-        if before is None:
-            del module.forward
-        else:
-            module.forward = before
+    def _original(self) -> Any:
+        return self.before if self.before is not None else type(self.module).forward.__get__(self.module)
 
-    return undo
-
-
-def _direct(module: Any, acts: Operand | None, weights: Operand | None) -> Callable[[Tensor], Tensor]:
-    linear = isinstance(module, nn.Linear)
-
-    def product(input: Tensor) -> Tensor:
-        x = input if acts is None else acts(input)
-        w = module.weight if weights is None else weights(module.weight)
-        result: Tensor = F.linear(x, w, module.bias) if linear else module._conv_forward(x, w, module.bias)
+    def _direct(self, input: Tensor) -> Tensor:
+        module = self.module
+        x = input if self.acts is None else self.acts(input)
+        w = module.weight if self.weights is None else self.weights(module.weight)
+        if isinstance(module, nn.Linear):
+            return F.linear(x, w, module.bias)
+        result: Tensor = module._conv_forward(x, w, module.bias)
         return result
 
-    return product
 
-
-def _by_mode(module: nn.Module, forward: Any, acts: Operand | None, weights: Operand | None) -> Callable[..., Any]:
-    def run(*args: Any, **kwargs: Any) -> Any:
-        with _Operands(module, acts, weights):
-            return forward(*args, **kwargs)
-
-    return run
-
-
-class _Operands(TorchFunctionMode):  # type: ignore[misc]
+class _Operands(TorchFunctionMode):
     """Replaces the operands of products that the layer itself calls, not those of layers inside it."""
 
-    def __init__(self, module: nn.Module, acts: Operand | None, weights: Operand | None) -> None:
+    def __init__(self, interception: Interception) -> None:
         super().__init__()
-        self.module, self.acts, self.weights = module, acts, weights
+        self.of, self.products = interception, 0
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = dict(kwargs or {})
-        if (func in FORWARD_CALLS or func in TRANSPOSED_CALLS) and _LOCAL.running[-1:] == [self.module]:
+        kwargs, of = dict(kwargs or {}), self.of
+        if of.live and func in PRODUCTS and _LOCAL.running[-1:] == [of.module]:
+            self.products += 1
             args = list(args)
-            for place, key, operand in ((0, "input", self.acts), (1, "weight", self.weights)):
+            for place, key, operand in ((0, "input", of.acts), (1, "weight", of.weights)):
                 if operand is not None and len(args) > place:
                     args[place] = operand(args[place])
                 elif operand is not None and key in kwargs:
                     kwargs[key] = operand(kwargs[key])
         return func(*args, **kwargs)
+
+    def __exit__(self, kind: Any, *error: Any) -> None:
+        super().__exit__(kind, *error)
+        of = self.of
+        if kind is None and of.live and of.name is not None and not self.products:
+            raise FpsimError(
+                f"layer {of.name!r} ({type(of.module).__name__}) calls neither torch.nn.functional.linear nor a "
+                "convolution of it, so its operands cannot be quantized; skip it"
+            )

@@ -2,46 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 #: The types whose weights and inputs are quantized, subclasses included.
 QUANTIZABLE = (nn.Linear, *CONVOLUTIONS, *TRANSPOSED)
 #: The calls by which such modules, whatever their class, reach torch: (input, weight, …).
-FORWARD_CALLS = {F.linear, F.conv1d, F.conv2d, F.conv3d}
-TRANSPOSED_CALLS = {F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d}
+PRODUCTS = {
+    F.linear,
+    F.conv1d,
+    F.conv2d,
+    F.conv3d,
+    F.conv_transpose1d,
+    F.conv_transpose2d,
+    F.conv_transpose3d,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Axes:
     """Axes of a weight, and the channel axis of the input.
 
-    ``out`` is the weight's axis of output channels (per-channel scales), ``into`` that of input channels (blocks).
+    Args:
+        out: the weight's axis of output channels (per-channel scales; the groups of a grouped transposed convolution
+            share them).
+        into: the weight's axis of input channels (blocks).
+        acts: the input's axis of channels, counted from the end.
+        single: how many axes the input of one sample has, without a batch.
     """
 
     out: int
     into: int
     acts: int
+    single: int
 
 
 def axes(module: nn.Module) -> Axes:
     """Return the axes of a quantizable module."""
-    if isinstance(module, TRANSPOSED):
-        return Axes(out=1, into=0, acts=1)
-    return Axes(out=0, into=1, acts=-1 if isinstance(module, nn.Linear) else 1)
+    if isinstance(module, nn.Linear):
+        return Axes(out=0, into=1, acts=-1, single=1)
+    spatial = 1 + next(i for i in range(3) if isinstance(module, (CONVOLUTIONS[i], TRANSPOSED[i])))
+    out, into = (1, 0) if isinstance(module, TRANSPOSED) else (0, 1)
+    return Axes(out=out, into=into, acts=-1 - spatial, single=1 + spatial)
 
 
 def quantizable(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Yield the name and module of each layer that can be quantized, in the order of the model's definition."""
     for name, module in model.named_modules():
-        if isinstance(module, QUANTIZABLE):
+        if isinstance(module, QUANTIZABLE) and not isinstance(module, NonDynamicallyQuantizableLinear):
             yield name, module
+
+
+def why_left(module: nn.Module) -> str:
+    """Return why a module that :func:`quantizable` does not yield stays in full precision."""
+    if isinstance(module, NonDynamicallyQuantizableLinear | nn.MultiheadAttention):
+        return "torch's MultiheadAttention multiplies without calling its layers: full precision"
+    return "not a convolution or linear layer: full precision"
+
+
+def without_fused_layers(model: nn.Module) -> list[Callable[[], None]]:
+    """Make torch's transformer layers call their parts instead of one fused kernel; return what undoes it."""
+    layers = [module for module in model.modules() if isinstance(module, nn.TransformerEncoderLayer)]
+    return [layer.register_forward_pre_hook(_nothing).remove for layer in layers]
+
+
+def _nothing(_module: nn.Module, _args: Any) -> None:
+    """A hook: torch's fused kernel is not used where there is one."""
 
 
 def is_stock(module: nn.Module) -> bool:
@@ -51,9 +85,8 @@ def is_stock(module: nn.Module) -> bool:
     """
     if "forward" in vars(module) or not isinstance(module._parameters.get("weight"), torch.Tensor):
         return False
-    cls = type(module)
-    for base in (nn.Linear, *CONVOLUTIONS):
-        if isinstance(module, base):
-            same_inner = base is nn.Linear or cls._conv_forward is base._conv_forward
-            return cls.forward is base.forward and same_inner
-    return False
+    cls: Any = type(module)
+    if isinstance(module, nn.Linear):
+        return bool(cls.forward is nn.Linear.forward)
+    base: Any = next((base for base in CONVOLUTIONS if isinstance(module, base)), None)
+    return base is not None and cls.forward is base.forward and cls._conv_forward is base._conv_forward

@@ -23,12 +23,10 @@ def with_scales(fmt: Format, granularity: Granularity, scale: str) -> Format:
     Raises:
         FpsimError: unknown rule, or one that does not fit the granularity or the formats.
     """
+    check_rule(scale)
     if isinstance(fmt, BlockFormat) or is_rule(scale):
         return fmt
-    kind, dash, rule = scale.rpartition("-")
-    if not dash or rule not in set(ScaleRule):
-        blocks = f" or, in blocks, a scale format and a rule such as e8m0-floor ({', '.join(ScaleRule)})"
-        raise FpsimError(f"scale rule {scale!r} is not one of {RULES},{blocks}")
+    kind, _, rule = scale.rpartition("-")
     if not isinstance(granularity, PerBlock):
         raise FpsimError(f"scale rule {scale!r} is for blocks, not per {granularity}; use block:N or one of {RULES}")
     scale_format = resolve(kind)
@@ -41,3 +39,15 @@ def with_scales(fmt: Format, granularity: Granularity, scale: str) -> Format:
         scale=scale_format,
         rule=ScaleRule(rule),
     )
+
+
+def check_rule(scale: str) -> None:
+    """Refuse what is no scale rule anywhere.
+
+    Raises:
+        FpsimError: unknown rule.
+    """
+    kind, _, rule = scale.rpartition("-")
+    if not is_rule(scale) and not (kind and rule in set(ScaleRule)):
+        blocks = f"a scale format and a rule such as e8m0-floor ({', '.join(ScaleRule)})"
+        raise FpsimError(f"scale rule {scale!r} is not one of {RULES} or, in blocks, {blocks}")

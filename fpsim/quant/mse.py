@@ -52,11 +52,11 @@ def _linear(t, p, g, c):  # type: ignore[no-untyped-def]
 
 @lru_cache(maxsize=4)
 def _kernel(kind: str) -> Any:
-    element = {"magic": kernels.magic_element, "integer": kernels.integer_element, "table": kernels.table_element}.get(kind)
-
-    if element is None:
+    elements = {"magic": kernels.magic_element, "integer": kernels.integer_element, "table": kernels.table_element}
+    if kind == "linear":
         rounding = _linear
     else:
+        element = elements[kind]
 
         @njit(inline="always")
         def rounding(t, p, g, c):  # type: ignore[no-untyped-def]

@@ -12,7 +12,7 @@ from fpsim.number import BlockFormat, Format
 from fpsim.number.label import label
 from fpsim.number.names import format as resolve
 from fpsim.quant import granularity as views
-from fpsim.quant.scales import is_rule
+from fpsim.quant.blocks import check_rule, with_scales
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,25 +30,35 @@ class TensorSpec:
     scale: str
 
     def __post_init__(self) -> None:
-        views.parse(self.granularity)
-        _, dash, rule = self.scale.rpartition("-")
-        if not is_rule(self.scale) and not (dash and rule and self.granularity.startswith("block")):
-            raise FpsimError(f"scale rule {self.scale!r} is not one of max, percentile, percentile:P, mse")
+        with_scales(self.format, views.parse(self.granularity), self.scale)
+
+    @property
+    def stored(self) -> Format:
+        """The format that is stored: a block format where blocks have scales in a format of their own."""
+        return with_scales(self.format, views.parse(self.granularity), self.scale)
 
     def __str__(self) -> str:
         if isinstance(self.format, BlockFormat):
             return label(self.format)
         where = "per " + self.granularity.replace(":", " of ")
-        return f"{label(self.format)}, {where}, {self.scale} scale"
+        return f"{label(self.format)}, " + ("no scale" if self.scale == "none" else f"{where}, {self.scale} scale")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """Layers whose name matches a glob, and what happens to them; None leaves weights or activations alone."""
+    """Layers whose name matches a glob, and what happens to them; None leaves weights or activations alone.
+
+    Raises:
+        FpsimError: activations per channel.
+    """
 
     match: str
     weights: TensorSpec | None
     acts: TensorSpec | None
+
+    def __post_init__(self) -> None:
+        if self.acts is not None and self.acts.granularity == "channel":
+            _refuse_channels()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +94,13 @@ class Policy:
         Raises:
             FpsimError: unknown format, granularity or rule; activations per channel.
         """
+        for granularity in (weights_granularity, acts_granularity):
+            views.parse(granularity)  # also where its tensors are left alone
+        check_rule(scale)
         if acts_granularity == "channel":
-            raise FpsimError("activations per channel do not fold into a matrix product; choose tensor or block:N")
-        return cls((Rule(match="*", weights=spec(weights, weights_granularity, scale), acts=spec(acts, acts_granularity, scale)),))
+            _refuse_channels()
+        ours, theirs = spec(weights, weights_granularity, scale), spec(acts, acts_granularity, scale)
+        return cls((Rule(match="*", weights=ours, acts=theirs),))
 
     def skip(self, *globs: str) -> Policy:
         """Return the policy with further rules that leave the matching layers alone."""
@@ -121,8 +135,13 @@ class Policy:
 def spec(fmt: str | Format | None, granularity: str, scale: str) -> TensorSpec | None:
     """Return a TensorSpec, or None for None and ``none``.
 
-    A scale rule of blocks (``e8m0-floor``) on another granularity is an error of :class:`TensorSpec`.
+    Raises:
+        FpsimError: unknown format, granularity or rule; a rule of blocks (``e8m0-floor``) on another granularity.
     """
     if fmt is None or fmt == "none":
         return None
     return TensorSpec(format=resolve(fmt), granularity=granularity, scale=scale)
+
+
+def _refuse_channels() -> None:
+    raise FpsimError("activations per channel do not fold into a matrix product; choose tensor or block:N")

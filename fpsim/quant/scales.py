@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fpsim.errors import FpsimError
-from fpsim.number import CodebookFormat, ElementFormat, IntFormat
+from fpsim.number import ElementFormat, IntFormat
 
 #: Candidates of the ``mse`` rule as fractions of the largest magnitude (Kuzmin et al. 2022; Chen et al. 2024, V-A).
 CANDIDATES = np.linspace(0.1, 1.2, 111)
 PERCENTILE = 99.9
-RULES = "max, percentile, percentile:P (50 < P <= 100), mse"
+RULES = "max, percentile, percentile:P (50 < P <= 100), mse, none"
 #: Beyond 2^±this, squared errors could leave the range of float32.
 _FAR = 40
 
@@ -57,7 +58,7 @@ def fit(x: NDArray[Any], fmt: ElementFormat, rule: str, *, name: str = "the tens
         fmt: the element format.
         rule: ``max``: the largest magnitude is the format's; ``percentile:P``: the larger magnitude of the P-th and
             the (100 − P)-th percentile is; ``percentile``: with P = 99.9; ``mse``: of 111 fractions of the largest
-            magnitude, from 0.1 to 1.2, the one of least squared error.
+            magnitude, from 0.1 to 1.2, the one of least squared error; ``none``: 1, the format as it is.
         name: what errors call the tensor.
 
     Returns:
@@ -70,9 +71,11 @@ def fit(x: NDArray[Any], fmt: ElementFormat, rule: str, *, name: str = "the tens
         raise FpsimError(f"scale rule {rule!r} is not one of {RULES}")
     if not np.isfinite(x).all():
         raise FpsimError(f"{name} holds NaN or Inf, so it has no scale; repair or skip it")
+    if rule == "none":
+        return Scales(np.ones(len(x), x.dtype))
     bounds = _bounds(x, rule)
     _check_percentiles(x, bounds, rule, name)
-    with np.errstate(over="ignore", under="ignore"):  # what leaves the range is refused below
+    with np.errstate(all="ignore"):  # what leaves the range is refused below
         if isinstance(fmt, IntFormat) and not fmt.signed:
             scale, zero_point = _affine(x, fmt, bounds, search=rule == "mse")
         else:
@@ -91,14 +94,14 @@ def check(scale: NDArray[Any], name: str) -> None:
     if not normal.all():
         raise FpsimError(
             f"{name}: its scale would be {scale[~normal][0]}, which is no positive normal {scale.dtype.name}; "
-            "the values are too small or too large for the format: skip it or choose a format with another bias"
+            "the values are too small or too large for the format: skip it, or use no scale or another bias"
         )
 
 
 def is_rule(text: str) -> bool:
     """Whether :func:`fit` knows the rule."""
     kind, _, number = text.partition(":")
-    return text in ("max", "mse", "percentile") or (kind == "percentile" and _percent(number) is not None)
+    return text in ("max", "mse", "none", "percentile") or (kind == "percentile" and _percent(number) is not None)
 
 
 def _percent(text: str) -> float | None:
@@ -127,7 +130,9 @@ def _check_percentiles(x: NDArray[Any], bounds: Any, rule: str, name: str) -> No
 
 
 def _largest(fmt: ElementFormat) -> float:
-    return float(fmt.max) if isinstance(fmt, CodebookFormat) else float(fmt.grid.max) * fmt.scale(64)
+    if not sys.float_info.min <= fmt.grid.max <= sys.float_info.max:
+        raise FpsimError(f"the largest value of {fmt.name} is beyond float64; choose another bias")
+    return float(fmt.grid.max) * fmt.scale(64)
 
 
 def _symmetric(x: NDArray[Any], fmt: ElementFormat, bounds: Any, *, search: bool) -> NDArray[Any]:
@@ -152,9 +157,8 @@ def _affine(x: NDArray[Any], fmt: IntFormat, bounds: Any, *, search: bool) -> tu
     def at(fraction: Any) -> tuple[NDArray[Any], NDArray[Any]]:
         width = np.asarray((high - low)[:, None] * fraction)
         s = np.where(width == 0, 1.0, width / fmt.hi).astype(x.dtype)
-        with np.errstate(divide="ignore", invalid="ignore"):  # a scale of 0 is refused later
-            z = np.nan_to_num(-np.rint(low[:, None] * fraction / s.astype(np.float64)))
-        return s, np.clip(z + 0.0, 0, fmt.hi).astype(x.dtype)
+        z = -np.rint(low[:, None] * fraction / s.astype(np.float64))
+        return s, np.clip(np.nan_to_num(z) + 0.0, 0, fmt.hi).astype(x.dtype)
 
     scale, zero_point = at(CANDIDATES if search else np.ones(1))
     best = _best(x, fmt, scale, zero_point) if search else np.zeros(len(x), np.intp)
@@ -167,8 +171,10 @@ def _best(x: NDArray[Any], fmt: ElementFormat, scales: NDArray[Any], zero_points
     from fpsim.quant.mse import squared_errors
 
     own = x.dtype.type(fmt.scale(x.dtype.itemsize * 8))
-    x, scales = _near_one(x, scales * own)
-    return np.argmin(squared_errors(x, fmt, np.ascontiguousarray(scales), zero_points), axis=1)
+    usable = _is_normal(scales * own)
+    x, candidates = _near_one(x, np.where(usable, scales * own, own))
+    errors = squared_errors(x, fmt, np.ascontiguousarray(candidates), zero_points)
+    return np.argmin(np.where(usable, errors, np.inf), axis=1)
 
 
 def _near_one(x: NDArray[Any], scales: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

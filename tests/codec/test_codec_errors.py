@@ -12,7 +12,7 @@ from codec_cases import TWINS
 
 import fpsim
 from fpsim.codec.encoded import Encoded
-from fpsim.number import FloatFormat
+from fpsim.number import FloatFormat, exact
 
 X = np.linspace(-3, 3, 8, dtype=np.float32)
 T = torch.from_numpy(X.copy())
@@ -79,7 +79,7 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
     "NaN code of an integer": (lambda: fpsim.encode(np.array([np.nan]), "int8"), "int8 has no NaN code"),
     "NaN code of a block": (lambda: fpsim.encode(np.array([np.nan]), "mxfp4"), "e2m1 has no NaN code"),
     "codes of 64 bits": (
-        lambda: fpsim.encode(np.ones(3), FloatFormat(name="b64", exponent_bits=11, mantissa_bits=52, bias=1023)),
+        lambda: fpsim.encode(np.ones(3), exact.BINARY64),
         "codes of 64 bits are not available",
     ),
     "code that does not exist": (

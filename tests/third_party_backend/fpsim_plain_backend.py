@@ -1,4 +1,4 @@
-"""A codec backend in thirty lines: list the format's values, halve the gaps, search.
+"""A codec backend in a few lines: list the format's values, halve the gaps, search.
 
 A package offers it by an entry point of the group ``fpsim.backends``; then ``backend="plain"`` works everywhere.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
+
 from fpsim.number import CodebookFormat, IntFormat
 from fpsim.number.exact import decode
 
@@ -33,11 +34,12 @@ class PlainBackend:
 def _nearest(t, grid):
     values, even = _table(grid)
     middles = (values[:-1] + values[1:]) / 2
-    below = np.searchsorted(middles, t, side="left")
-    tie = np.searchsorted(middles, t, side="right") != below
-    # At a tie the even code wins; next to zero it is zero.
-    odd = tie & ~even[below]
-    g = values[np.minimum(below + odd, len(values) - 1)].astype(t.dtype)
+    low = np.minimum(np.searchsorted(middles, t, side="left"), len(values) - 1)
+    high = np.minimum(np.searchsorted(middles, t, side="right"), len(values) - 1)
+    # At a tie the even code wins; if both are even (beside zero, without subnormals) the smaller magnitude.
+    closer = np.abs(values[high]) < np.abs(values[low])
+    up = np.where(even[low] & even[high], closer, even[high])
+    g = values[np.where(up, high, low)].astype(t.dtype)
     if getattr(grid, "has_negative_zero", False):
         g = np.where(g == 0, np.copysign(g, t), g)
     return np.where(np.isnan(t), t, g)
@@ -45,13 +47,11 @@ def _nearest(t, grid):
 
 @lru_cache(maxsize=64)
 def _table(grid):
-    count = len(grid.values) if isinstance(grid, CodebookFormat) else 1 << grid.bits
-    codes = {decode(grid, code, width=64): code for code in reversed(range(count))}
-    finite = sorted((float(value), code) for value, code in codes.items() if np.isfinite(float(value)))
-    merged = {value: code for value, code in reversed(finite)}  # of +0 and -0 the lower code
-    values = np.array(sorted(merged))
-    even = np.array([merged[v] % 2 == 0 for v in values])
-    smallest = np.min(np.abs(values[values != 0]))
-    if 0.0 in merged and not getattr(grid, "subnormals", True):
-        even &= np.abs(values) != smallest
-    return values, even
+    """The format's finite values, ascending, and whether their codes are even (of +0 and −0 the former's)."""
+    codes = {}
+    for code in range(len(grid.values) if isinstance(grid, CodebookFormat) else 1 << grid.bits):
+        value = float(decode(grid, code, width=64))
+        if np.isfinite(value):
+            codes.setdefault(value, code)
+    values = sorted(codes)
+    return np.array(values), np.array([codes[v] % 2 == 0 for v in values])
