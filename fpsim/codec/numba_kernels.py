@@ -65,6 +65,36 @@ integer = _elementwise(integer_element)
 table = _elementwise(table_element)
 
 
+#: Up to this many values a comparison with each threshold, in SIMD lanes, is faster than a binary search.
+FEW = 64
+
+
+@njit(parallel=True)
+def small_table(x, y, scale, p):
+    """The table formulation for few values: every element passes each threshold in turn."""
+    thresholds, values, keep_sign = p
+    rows, columns = x.shape
+    chunks = (columns + CHUNK - 1) // CHUNK
+    for task in prange(rows * chunks):
+        r = task // chunks
+        first = (task % chunks) * CHUNK
+        source, target = x[r, first : first + CHUNK], y[r, first : first + CHUNK]
+        factors = scale[r % scale.shape[0]]
+        t, s = np.empty(source.size, x.dtype), np.empty(source.size, x.dtype)
+        for k in range(source.size):
+            s[k] = factors[0] if factors.size == 1 else factors[first + k]
+        for k in range(source.size):
+            t[k] = source[k] / s[k]
+            target[k] = values[0]
+        for j in range(1, values.size):
+            threshold, value = thresholds[j], values[j]
+            for k in range(source.size):
+                target[k] = value if t[k] >= threshold else target[k]
+        for k in range(source.size):
+            g = np.copysign(target[k], t[k]) if keep_sign and target[k] == 0 else target[k]
+            target[k] = t[k] if np.isnan(t[k]) else g * s[k]
+
+
 @njit(parallel=True)
 def linear(x, y, scale, lo, hi):
     """Integers with bounds of the scale's shape: ``y = s · rint(clamp(x / s, lo, hi))``."""

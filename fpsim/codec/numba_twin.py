@@ -36,6 +36,8 @@ class NumbaBackend:
         if isinstance(p, LinearPlan):
             shift = np.zeros_like(scale) if zero_point is None else zero_point
             kernels.linear(x, out, scale, real(p.lo) - shift, real(p.hi) - shift)
+        elif isinstance(p, TablePlan) and len(p.values) <= kernels.FEW:
+            kernels.small_table(x, out, scale, (p.thresholds, p.values, p.keep_zero_sign))
         elif isinstance(p, TablePlan):
             kernels.table(x, out, scale, real(-0.0), (p.thresholds, p.values, p.keep_zero_sign))
         elif p.integer:

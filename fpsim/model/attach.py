@@ -6,20 +6,15 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import torch
 from torch import nn
 
-from fpsim.errors import FpsimError
-from fpsim.model.coverage import Coverage, Layer, Left
-from fpsim.model.intercept import intercept
-from fpsim.model.layers import axes, is_stock, quantizable
+from fpsim.model.build import activation_operand, describe_acts, weight_operand
+from fpsim.model.coverage import Coverage, cover
+from fpsim.model.intercept import Interception
+from fpsim.model.layers import quantizable, without_fused_layers
 from fpsim.model.operands import ActivationOperand, WeightOperand
 from fpsim.model.samples import Calibration, LayerSample, collect
-from fpsim.number import BlockFormat, IntFormat
-from fpsim.quant.granularity import PerBlock, PerChannel, parse
-from fpsim.quant.policy import Policy, Rule, TensorSpec
-from fpsim.quant.quantizer import Quantizer
-from fpsim.quant.scales import fit
+from fpsim.quant.policy import Policy, Rule
 
 
 class Handle:
@@ -43,7 +38,7 @@ class Handle:
     @contextlib.contextmanager
     def bypass(self) -> Iterator[None]:
         """Let the model compute in full precision inside a ``with`` block."""
-        operands = [*self.acts.values(), *self.weights.values()]
+        operands: list[ActivationOperand | WeightOperand] = [*self.acts.values(), *self.weights.values()]
         for operand in operands:
             operand.active = False
         try:
@@ -73,8 +68,9 @@ def quantize_(
 ) -> Handle:
     """Let a model's convolutions and linear layers compute with quantized weights and inputs, in place.
 
-    The parameters themselves stay as they are; weights are rounded once and again when they change. Norms,
-    activation functions and everything else stay in full precision.
+    The parameters themselves stay as they are; weights are rounded once and again when they change, with the scales
+    of the first time unless ``load_state_dict`` brought others. Norms, activation functions and everything else stay
+    in full precision. Gradients pass straight through.
 
     Args:
         model: any module.
@@ -94,117 +90,38 @@ def quantize_(
     rules = policy.resolve(layers)
     samples = _samples(model, rules, calibration)
     weights = {
-        name: _weight_operand(name, layers[name], rule.weights, backend) for name, rule in rules.items() if rule.weights
+        name: weight_operand(name, layers[name], rule.weights, backend) for name, rule in rules.items() if rule.weights
     }
     acts = {
-        name: ActivationOperand(_activation(name, layers[name], rule.acts, samples, backend))
+        name: activation_operand(name, layers[name], rule.acts, samples, backend)
         for name, rule in rules.items()
         if rule.acts
     }
-    touched = [name for name in layers if name in acts or name in weights]
-    undo = [intercept(layers[name], acts.get(name), weights.get(name)) for name in touched]
-    quantizers = {name: operand.quantizer for name, operand in acts.items()}
-    return Handle(_coverage(model, rules, quantizers), acts, weights, undo)
+    said = {name: describe_acts(rule.acts, static=samples is not None) for name, rule in rules.items() if rule.acts}
+    return Handle(cover(model, rules, said), acts, weights, _put_on(model, layers, acts, weights))
 
 
 def _samples(model: nn.Module, rules: Mapping[str, Rule], calibration: Any) -> Mapping[str, LayerSample] | None:
     if calibration is None or not any(rule.acts for rule in rules.values()):
         return None
-    if isinstance(calibration, Mapping):
+    if isinstance(calibration, Mapping) and all(isinstance(value, LayerSample) for value in calibration.values()):
         return calibration
     return collect(model, calibration)
 
 
-def _weight_operand(name: str, module: nn.Module, spec: TensorSpec, backend: str | None) -> WeightOperand:
-    what, stock = f"{name}.weight", is_stock(module)
-    granularity = parse(spec.granularity)
-    if isinstance(granularity, PerChannel):
-        granularity = PerChannel(axes(module).out)
-    elif isinstance(granularity, PerBlock):
-        granularity = PerBlock(granularity.size, axes(module).into)
-    if isinstance(spec.format, BlockFormat):
-        granularity = PerBlock(spec.format.block, axes(module).into)
-    for key, tensor in module.named_parameters():
-        if not torch.isfinite(tensor).all():
-            raise FpsimError(f"{name}.{key} holds NaN or Inf; the model's weights are damaged, or skip the layer")
-    dynamic = isinstance(granularity, PerBlock)
-    operand = WeightOperand(
-        Quantizer(spec.format, granularity, spec.scale, backend=backend, name=what),
-        refit=not stock and not dynamic,
-    )
-    if stock:
-        operand(module.weight)  # round now: errors name the layer here, and the first forward is as fast as the others
-    return operand
-
-
-def _activation(
-    name: str, module: nn.Module, spec: TensorSpec, samples: Mapping[str, LayerSample] | None, backend: str | None
-) -> Quantizer:
-    what, fmt = f"the input of {name}", spec.format
-    granularity = parse(spec.granularity)
-    if isinstance(fmt, BlockFormat) or isinstance(granularity, PerBlock):
-        size = fmt.block if isinstance(fmt, BlockFormat) else parse(spec.granularity).size  # type: ignore[union-attr]
-        return Quantizer(fmt, PerBlock(size, axes(module).acts), spec.scale, backend=backend, name=what)
-    if samples is None:
-        return Quantizer(fmt, PerChannel(0), dynamic_rule(spec.scale), backend=backend, name=what)
-    if name not in samples:
-        raise FpsimError(f"the calibration never ran layer {name!r}, so its activations have no scale; skip it or run it")
-    scales = fit(samples[name].values.reshape(1, -1), fmt, spec.scale, name=what)
-    return Quantizer(fmt, scale=spec.scale, scales=scales, backend=backend, name=what)
-
-
-def dynamic_rule(rule: str) -> str:
-    """The rule of scales that are found at each call: ``mse`` would cost 111 roundings, so it becomes ``max``."""
-    return "max" if rule == "mse" else rule
-
-
-def _coverage(model: nn.Module, rules: Mapping[str, Rule], acts: Mapping[str, Quantizer]) -> Coverage:
-    quantized, left = [], []
-    for name, module in model.named_modules():
-        own = sum(p.numel() for p in module.parameters(recurse=False))
-        rule = rules.get(name)
-        if rule is not None and (rule.weights or rule.acts):
-            quantized.append(_layer(name, module, rule, acts.get(name), own))
-        elif rule is not None:
-            left.append(Left(name=name, kind=type(module).__name__, parameters=own, reason=f"rule {rule.match!r}"))
-        elif own or not any(True for _ in module.children()):
-            reason = "not a convolution or linear layer: full precision"
-            left.append(Left(name=name, kind=type(module).__name__, parameters=own, reason=reason))
-    return Coverage(tuple(quantized), tuple(left))
-
-
-def _layer(name: str, module: Any, rule: Rule, act: Quantizer | None, own: int) -> Layer:
-    bits, rest = 0.0, own
-    weight = getattr(module, "weight", None)
-    if rule.weights is not None and isinstance(weight, torch.Tensor):
-        bits, rest = weight_bits(weight, rule.weights, axes(module).into, axes(module).out), own - weight.numel()
-    mode = ""
-    if act is not None and not isinstance(act.granularity, PerBlock):
-        mode = " (static)" if act.scales is not None else f" (dynamic per sample, {act.scale})"
-    return Layer(
-        name=name,
-        kind=type(module).__name__,
-        parameters=max(rest, 0),
-        weights=str(rule.weights) if rule.weights else None,
-        acts=f"{rule.acts}{mode}" if rule.acts else None,
-        weight_bits=bits,
-    )
-
-
-def weight_bits(weight: torch.Tensor, spec: TensorSpec, into: int, out: int) -> float:
-    """Bits of a weight in its format, with its scales (float32 unless the format has its own) and zero points."""
-    count, fmt = weight.numel(), spec.format
-    runs = count // max(1, weight.shape[into])
-    if isinstance(fmt, BlockFormat):
-        blocks = runs * -(-weight.shape[into] // fmt.block)
-        return count * fmt.element.bits + blocks * fmt.scale.bits + 32 * fmt.tensor_scale
-    granularity = parse(spec.granularity)
-    scales = 1
-    if isinstance(granularity, PerChannel):
-        scales = weight.shape[out]
-    elif isinstance(granularity, PerBlock):
-        scales = runs * -(-weight.shape[into] // granularity.size)
-    each = 32 + (fmt.bits if isinstance(fmt, IntFormat) and not fmt.signed else 0)
-    return float(count * fmt.bits + scales * each)
-
-
+def _put_on(
+    model: nn.Module,
+    layers: Mapping[str, nn.Module],
+    acts: Mapping[str, ActivationOperand],
+    weights: Mapping[str, WeightOperand],
+) -> list[Callable[[], None]]:
+    touched = {name for name in layers if name in acts or name in weights}
+    inside = {id(part) for name in touched for part in layers[name].modules()}  # their products are their own
+    undo = without_fused_layers(model)
+    for name, module in layers.items():
+        if name in touched or id(module) in inside:
+            label = (name or type(module).__name__) if name in touched else None
+            undo.append(Interception(module, acts.get(name), weights.get(name), label).undo)
+        if name in weights:
+            undo.append(module.register_load_state_dict_post_hook(weights[name].forget).remove)
+    return undo

@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fpsim.model.layers import axes, why_left
+from fpsim.number import BlockFormat, IntFormat
+from fpsim.quant.granularity import PerBlock, PerChannel, parse
+from fpsim.quant.policy import Rule, TensorSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """A layer and what was applied to it; None means left in full precision."""
+    """A layer and what was applied to it; None means left in full precision.
+
+    Args:
+        name, kind: of the module; the model itself has the name ``""``.
+        parameters: its parameters that stay in float32, such as the bias.
+        weights, acts: descriptions.
+        weight_bits: bits of the quantized weight with its scales.
+    """
 
     name: str
     kind: str
     parameters: int
     weights: str | None
     acts: str | None
-    #: Bits of the quantized weight with its scales.
     weight_bits: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Left:
-    """A module left alone."""
+    """A module left alone, and its parameters, which stay in float32."""
 
     name: str
     kind: str
@@ -37,13 +53,101 @@ class Coverage:
 
     @property
     def bytes(self) -> float:
-        """Size of all parameters: quantized weights in their format, the rest in float32."""
+        """Size of all parameters: quantized weights in their format, the rest in float32; what is shared counts once."""
         weights = sum(layer.weight_bits for layer in self.quantized)
         others = sum(item.parameters for item in self.left) + sum(layer.parameters for layer in self.quantized)
         return weights / 8 + 4 * others
 
     def __str__(self) -> str:
         lines = [f"{len(self.quantized)} layers quantized, {len(self.left)} modules left alone"]
-        lines += [f"  {x.name or '(model)'}  {x.kind}  weights: {x.weights or '-'}  acts: {x.acts or '-'}" for x in self.quantized]
+        lines += [
+            f"  {x.name or '(model)'}  {x.kind}  weights: {x.weights or '-'}  acts: {x.acts or '-'}"
+            for x in self.quantized
+        ]
         lines += [f"  {x.name or '(model)'}  {x.kind}  left alone: {x.reason}" for x in self.left]
         return "\n".join(lines)
+
+
+def cover(model: nn.Module, rules: Mapping[str, Rule], acts: Mapping[str, str]) -> Coverage:
+    """Return what a policy's rules cover.
+
+    Args:
+        model: the model.
+        rules: the rule of each layer that can be quantized.
+        acts: descriptions of the quantized inputs, by layer.
+    """
+    quantized, left, stored = [], [], _Stored()
+    makers = _makers(model, rules)
+    for name, module in model.named_modules():
+        rule, kind = rules.get(name), type(module).__name__
+        if id(module) in makers:
+            reason = f"makes the quantized weight of {makers[id(module)] or '(model)'!r}"
+            left.append(Left(name=name, kind=kind, parameters=0, reason=reason))
+        elif rule is not None and (rule.weights or rule.acts):
+            quantized.append(_layer(name, module, rule, acts.get(name), stored))
+        elif rule is not None or module._parameters or not any(True for _ in module.children()):
+            reason = f"rule {rule.match!r}" if rule is not None else why_left(module)
+            left.append(Left(name=name, kind=kind, parameters=stored.full(module._parameters.values()), reason=reason))
+    return Coverage(tuple(quantized), tuple(left))
+
+
+class _Stored:
+    """Counts a parameter that several modules share once for each format that it is stored in."""
+
+    def __init__(self) -> None:
+        self.seen: set[tuple[int, TensorSpec | None]] = set()
+
+    def first(self, tensor: Tensor, spec: TensorSpec | None) -> bool:
+        key = (id(tensor), spec)
+        known = key in self.seen
+        self.seen.add(key)
+        return not known
+
+    def full(self, tensors: Iterable[Tensor | None]) -> int:
+        return sum(tensor.numel() for tensor in tensors if tensor is not None and self.first(tensor, None))
+
+
+def _makers(model: nn.Module, rules: Mapping[str, Rule]) -> dict[int, str]:
+    """Modules whose parameters only make a quantized layer's weight (``torch.nn.utils.parametrize``), to the layer."""
+    return {
+        id(part): name
+        for name, module in model.named_modules()
+        if (rule := rules.get(name)) is not None
+        and rule.weights
+        and "weight" in getattr(module, "parametrizations", {})
+        for part in module.parametrizations.weight.modules()  # type: ignore[union-attr]
+    }
+
+
+def _layer(name: str, module: Any, rule: Rule, acts: str | None, stored: _Stored) -> Layer:
+    bits, own = 0.0, dict(module._parameters)
+    weight = getattr(module, "weight", None)
+    if rule.weights is not None and isinstance(weight, torch.Tensor):
+        # What else is called weight…, as weight norm's weight_g and weight_v, only makes the weight.
+        own = {key: value for key, value in own.items() if not key.startswith("weight")}
+        if stored.first(module._parameters.get("weight", weight), rule.weights):
+            bits = weight_bits(weight, rule.weights, axes(module).into, axes(module).out)
+    return Layer(
+        name=name,
+        kind=type(module).__name__,
+        parameters=stored.full(own.values()),
+        weights=str(rule.weights) if rule.weights else None,
+        acts=acts,
+        weight_bits=bits,
+    )
+
+
+def weight_bits(weight: Tensor, spec: TensorSpec, into: int, out: int) -> float:
+    """Bits of a weight in its format, with its scales (float32 unless the format has its own) and zero points."""
+    count, fmt = weight.numel(), spec.stored
+    runs = count // max(1, weight.shape[into])
+    if isinstance(fmt, BlockFormat):
+        blocks = runs * -(-weight.shape[into] // fmt.block)
+        return float(count * fmt.element.bits + blocks * fmt.scale.bits + 32 * fmt.tensor_scale)
+    granularity, scales = parse(spec.granularity), 1
+    if isinstance(granularity, PerChannel):
+        scales = weight.shape[out]
+    elif isinstance(granularity, PerBlock):
+        scales = runs * -(-weight.shape[into] // granularity.size)
+    each = 32 + (fmt.bits if isinstance(fmt, IntFormat) and not fmt.signed else 0)
+    return float(count * fmt.bits + (0 if spec.scale == "none" else scales * each))

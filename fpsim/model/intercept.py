@@ -43,7 +43,7 @@ class Interception:
     def __init__(self, module: Any, acts: Operand | None, weights: Operand | None, name: str | None = None) -> None:
         self.module, self.acts, self.weights, self.name = module, acts, weights, name
         self.before = vars(module).get("forward")
-        self.stock, self.live, self.products = is_stock(module), True, 0
+        self.stock, self.live = is_stock(module), True
         module.forward = self
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -78,7 +78,7 @@ def _nothing(_module: nn.Module, _args: Any) -> None:
     """A hook: torch's fused kernel is not used where there is one."""
 
 
-def is_stock(module: nn.Module) -> bool:
+def has_plain_weight(module: nn.Module) -> bool:
     """Whether the module computes exactly what torch's own class does with a plain weight.
 
     Only then is its weight the operand of the product; a subclass may transform it first.
@@ -86,7 +86,11 @@ def is_stock(module: nn.Module) -> bool:
     if "forward" in vars(module) or not isinstance(module._parameters.get("weight"), torch.Tensor):
         return False
     cls: Any = type(module)
-    if isinstance(module, nn.Linear):
-        return bool(cls.forward is nn.Linear.forward)
-    base: Any = next((base for base in CONVOLUTIONS if isinstance(module, base)), None)
-    return base is not None and cls.forward is base.forward and cls._conv_forward is base._conv_forward
+    base: Any = next(base for base in QUANTIZABLE if isinstance(module, base))
+    same_inner = base not in CONVOLUTIONS or cls._conv_forward is base._conv_forward
+    return bool(cls.forward is base.forward and same_inner)
+
+
+def is_stock(module: nn.Module) -> bool:
+    """Whether ``F.linear`` or ``module._conv_forward`` with weight and bias is all that the module does."""
+    return has_plain_weight(module) and not isinstance(module, TRANSPOSED)

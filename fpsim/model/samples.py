@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fpsim.errors import FpsimError
-from fpsim.model.intercept import intercept
-from fpsim.model.layers import quantizable
+from fpsim.model.intercept import Interception
+from fpsim.model.layers import quantizable, without_fused_layers
 
 #: Values kept of a layer's input at each call; the extremes are always exact.
 VALUES_PER_CALL = 8192
@@ -42,10 +42,14 @@ def collect(model: nn.Module, calibration: Calibration) -> dict[str, LayerSample
         calibration: a function that runs the model, or its inputs: tensors, tuples or dicts of arguments.
 
     Raises:
-        FpsimError: NaN or Inf enters a layer (names it); no layer ran.
+        FpsimError: neither of these; NaN or Inf enters a layer (names it); no layer ran.
     """
+    if isinstance(calibration, Tensor | Mapping):
+        kind = type(calibration).__name__
+        raise FpsimError(f"the calibration is a {kind}; give a list of inputs, such as [{kind.lower()}], or a function")
     observers = {name: _Observer(name) for name, _ in quantizable(model)}
-    undo = [intercept(module, observers[name], None) for name, module in quantizable(model)]
+    undo = without_fused_layers(model)
+    undo += [Interception(module, observers[name], None).undo for name, module in quantizable(model)]
     try:
         with torch.no_grad():
             _run(model, calibration)
@@ -54,7 +58,9 @@ def collect(model: nn.Module, calibration: Calibration) -> dict[str, LayerSample
             restore()
     found = {name: observer.sample() for name, observer in observers.items() if observer.calls}
     if not found:
-        raise FpsimError("the calibration ran none of the model's layers; give inputs, or a function that calls the model")
+        raise FpsimError(
+            "the calibration ran none of the model's layers; give inputs, or a function that calls the model"
+        )
     return found
 
 
@@ -81,6 +87,8 @@ class _Observer:
 
     def __call__(self, x: Tensor) -> Tensor:
         flat = x.detach().reshape(-1)
+        if not flat.numel():
+            return x
         low, high = (float(v) for v in flat.aminmax())
         if not np.isfinite([low, high]).all():
             raise FpsimError(f"NaN or Inf enters layer {self.name!r} in calibration; run the model in a wider dtype")

@@ -101,7 +101,6 @@ NARROW = _unique([*CATALOGUE, *_family(), *_biased(), *_edges(), *_integers(), *
 WIDE = [
     fpsim.format("binary16"),
     fpsim.format("bfloat16"),
-    fpsim.format("e8m7"),
     fpsim.format("e6m9"),
     fpsim.format("e5m8-fnuz"),
     fpsim.format("e7m8", bias=64.3),
@@ -110,6 +109,10 @@ WIDE = [
     fpsim.format("int16"),
     fpsim.format("uint16"),
 ]
+
+
+#: All-finite with 8 exponent bits: its top leaves binary32, so that it takes a table of 65,536 entries.
+WIDEST = fpsim.format("e8m7")
 
 
 def ids(fmt: ElementFormat) -> str:

@@ -107,4 +107,4 @@ def test_sqnr_through_the_codec(name: str) -> None:
     step = c / float(fmt.max)
     x = norm.ppf((np.arange(1 << 18) + 0.5) / (1 << 18))
     y = fpsim.quantize(x / step, fmt) * step
-    assert np.mean((x - y) ** 2) == pytest.approx(error, rel=1e-2)
+    assert np.mean((x - y) ** 2) == pytest.approx(error, rel=2e-2)

@@ -10,7 +10,7 @@ from codec_oracle import differences, directed, expected, expected_codes, oracle
 from fpsim.number import ElementFormat, exact
 
 #: The reference needs a millisecond or two a number, so a spread of formats must do here.
-SAMPLE = [*NARROW[::12], *WIDE]
+SAMPLE = [*NARROW[::18], *WIDE]
 WIDTHS = {32: np.float32, 64: np.float64}
 
 

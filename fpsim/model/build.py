@@ -1,0 +1,96 @@
+"""From a policy's words to the operands of a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from fpsim.errors import FpsimError
+from fpsim.model.layers import axes, has_plain_weight
+from fpsim.model.operands import ActivationOperand, WeightOperand
+from fpsim.model.samples import LayerSample
+from fpsim.number import BlockFormat
+from fpsim.number.label import label
+from fpsim.quant.granularity import Granularity, PerBlock, PerChannel, parse
+from fpsim.quant.policy import TensorSpec
+from fpsim.quant.quantizer import Quantizer
+from fpsim.quant.scales import fit
+
+
+def weight_operand(name: str, module: Any, spec: TensorSpec, backend: str | None) -> WeightOperand:
+    """Return what quantizes a layer's weight.
+
+    Raises:
+        FpsimError: NaN or Inf in a parameter of the layer, or a weight that has no scale.
+    """
+    what = f"{name}.weight" if name else "weight"
+    for key, tensor in module.named_parameters(name):
+        if not torch.isfinite(tensor).all():
+            raise FpsimError(f"{key} holds NaN or Inf; the model's weights are damaged, or skip the layer")
+    plain, granularity = has_plain_weight(module), _of_weight(module, spec)
+    operand = WeightOperand(
+        Quantizer(spec.format, granularity, spec.scale, backend=backend, name=what), refit=not plain
+    )
+    if plain:
+        operand(module.weight.detach())  # round now: errors come here, and the first forward is as fast as the others
+    return operand
+
+
+def _of_weight(module: nn.Module, spec: TensorSpec) -> Granularity:
+    granularity = parse(spec.granularity)
+    if isinstance(spec.format, BlockFormat):
+        return PerBlock(spec.format.block, axes(module).into)
+    if isinstance(granularity, PerBlock):
+        return PerBlock(granularity.size, axes(module).into)
+    return PerChannel(axes(module).out) if isinstance(granularity, PerChannel) else granularity
+
+
+def activation_operand(
+    name: str, module: nn.Module, spec: TensorSpec, samples: Mapping[str, LayerSample] | None, backend: str | None
+) -> ActivationOperand:
+    """Return what quantizes a layer's input.
+
+    Args:
+        name: of the layer.
+        module: the layer.
+        spec: format and scales.
+        samples: for static scales; None makes them dynamic.
+        backend: who rounds.
+
+    Raises:
+        FpsimError: the samples do not have the layer, or give no scale.
+    """
+    what, fmt, where = f"the input of {name or 'the model'}", spec.format, axes(module)
+    if _in_blocks(spec):
+        granularity = parse(spec.granularity)
+        size = fmt.block if isinstance(fmt, BlockFormat) else granularity.size  # type: ignore[union-attr]
+        quantizer = Quantizer(fmt, PerBlock(size, where.acts), spec.scale, backend=backend, name=what)
+    elif samples is None:
+        quantizer = Quantizer(fmt, PerChannel(0), dynamic_rule(spec.scale), backend=backend, name=what)
+    elif name not in samples:
+        raise FpsimError(f"the calibration never ran layer {name!r}, so its input has no scale; skip it or run it")
+    else:
+        scales = fit(samples[name].values.reshape(1, -1), fmt, spec.scale, name=what)
+        quantizer = Quantizer(fmt, scale=spec.scale, scales=scales, backend=backend, name=what)
+    return ActivationOperand(quantizer, single=where.single)
+
+
+def _in_blocks(spec: TensorSpec) -> bool:
+    return isinstance(spec.format, BlockFormat) or isinstance(parse(spec.granularity), PerBlock)
+
+
+def dynamic_rule(rule: str) -> str:
+    """The rule of scales that are found at each call: ``mse`` would cost 111 roundings, so it becomes ``max``."""
+    return "max" if rule == "mse" else rule
+
+
+def describe_acts(spec: TensorSpec, *, static: bool) -> str:
+    """Return what becomes of a layer's input, in words: with dynamic scales the rule is that of :func:`dynamic_rule`."""
+    if _in_blocks(spec) or spec.scale == "none":
+        return str(spec)
+    if static:
+        return f"{spec}, static"
+    return f"{label(spec.format)}, per sample, {dynamic_rule(spec.scale)} scale, dynamic"
