@@ -22,7 +22,11 @@ from fpsim.errors import FpsimError
 )
 @click.option("--acts-granularity", default="tensor", metavar="G", show_default=True, help="tensor, block:N.")
 @click.option(
-    "--scale", default="mse", metavar="RULE", show_default=True, help="max, percentile[:P], mse; blocks: e8m0-floor …"
+    "--scale",
+    default="mse",
+    metavar="RULE",
+    show_default=True,
+    help="max, percentile[:P], mse, none; blocks: e8m0-floor.",
 )
 @click.option("--act-scales", type=click.Choice(["static", "dynamic"]), default="static", show_default=True)
 @click.option("--calibration-images", type=int, default=8, show_default=True, help="Images of the calibration run.")
@@ -42,8 +46,8 @@ from fpsim.errors import FpsimError
 def simulate(**options: Any) -> None:
     """Run a diffusion model in number formats.
 
-    Beside full precision, from the same noise. Writes images (npz, uint8 NHWC), a sheet, per-layer and per-timestep errors (run.json) and a self-contained
-    report.html into the folder.
+    Beside full precision, from the same noise. Writes images (npz, uint8 NHWC), a sheet, per-layer and per-timestep
+    errors (run.json) and a self-contained report.html into the folder.
 
     \b
     fpsim simulate --quant e4m3/e4m3 --quant int8/int8 --out runs/fp8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +13,9 @@ from tqdm import tqdm
 
 from fpsim.cli.render import Column, Table, plain_text
 from fpsim.errors import FpsimError
-from fpsim.methods.simulation import Request, Row, simulate
+from fpsim.methods.request import Request, Row
+from fpsim.methods.simulation import simulate
+from fpsim.model.build import describe_acts
 from fpsim.model.load import LoadedModel, load
 from fpsim.quant import policy_toml
 from fpsim.quant.policy import Policy
@@ -68,6 +71,8 @@ def write_results(run: dict[str, Any], out: Path) -> None:
 
 
 def _rows(options: Mapping[str, Any]) -> tuple[Row, ...]:
+    how = ("weights_granularity", "acts_granularity", "scale")
+    Policy.uniform(**{key: options[key] for key in how})  # wrong ones are refused, even where no row needs them
     rows = [_pair(pair, *_split(pair), options) for pair in options["pairs"]]
     if options["weights"] or options["acts"]:
         weights, acts = options["weights"] or "none", options["acts"] or "none"
@@ -78,10 +83,11 @@ def _rows(options: Mapping[str, Any]) -> tuple[Row, ...]:
 
 
 def _split(pair: str) -> tuple[str, str]:
-    weights, slash, acts = pair.rpartition("/")
-    if not slash or not weights or not acts:
+    # The slashes of a formats file's folders do not count: such a name ends after its '#'.
+    match = re.fullmatch(r"([^/]+|.+#[^/]+)/([^/]+|.+#[^/]+)", pair)
+    if match is None:
         raise FpsimError(f"--quant {pair!r} is not of the form WEIGHTS/ACTIVATIONS, such as e4m3/e4m3 or int4/int8")
-    return weights, acts
+    return match[1], match[2]
 
 
 def _pair(label: str, weights: str, acts: str, options: Mapping[str, Any]) -> Row:
@@ -102,7 +108,7 @@ def _pair(label: str, weights: str, acts: str, options: Mapping[str, Any]) -> Ro
         label=label,
         policy=policy.skip(*options["skip"]),
         weights=str(first.weights or "full precision"),
-        acts=f"{first.acts}, {options['act_scales']}" if first.acts else "full precision",
+        acts=describe_acts(first.acts, static=options["act_scales"] == "static") if first.acts else "full precision",
     )
 
 
@@ -128,6 +134,8 @@ def _spec(options: Mapping[str, Any]) -> SampleSpec:
                 f"prompts file {options['prompts']!r} cannot be read; give a text file, one prompt a line"
             ) from None
         prompts = tuple(line.strip() for line in lines if line.strip())
+        if not prompts:
+            raise FpsimError(f"prompts file {options['prompts']!r} holds no prompt; give one a line")
     return SampleSpec(
         steps=options["steps"],
         num_images=options["num_images"],

@@ -24,6 +24,7 @@ from fpsim.number.exact import WIDTHS, decode
 
 #: A search table of more entries would be slower to build than to use.
 TABLE_BITS = 16
+_LARGEST = {width: work.max for width, work in WIDTHS.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,5 +176,5 @@ def _first_beyond(middle: Fraction, *, inclusive: bool, width: int) -> float:
 
 def _nearest_finite(value: Fraction, width: int) -> float:
     """``value``, of at most 53 significant bits, in the working width, saturating."""
-    largest = WIDTHS[width].max
+    largest = _LARGEST[width]
     return float((np.float32 if width == 32 else np.float64)(float(max(min(value, largest), -largest))))

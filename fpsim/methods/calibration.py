@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fpsim.errors import FpsimError
 from fpsim.model.load import LoadedModel
 from fpsim.model.samples import LayerSample, collect
 from fpsim.sample.denoise import sample_batch
@@ -82,11 +84,9 @@ class _Recorder:
         self.calls: list[dict[str, Any]] = []
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        import inspect
-
         bound = dict(inspect.signature(module.forward).bind_partial(*args, **kwargs).arguments)
         bound |= bound.pop("kwargs", {})
-        batch = bound["sample"].shape[0]
+        batch = len(bound["sample"] if "sample" in bound else bound["hidden_states"])
         keep = sorted({0, batch // 2}) if batch > 1 else [0]  # of both halves under classifier-free guidance
         self.calls.append({key: _rows(value, batch, keep[:PROBE_IMAGES]) for key, value in bound.items()})
 
@@ -127,8 +127,11 @@ def _write(folder: Path, found: Calibration) -> None:
 
 def _read(folder: Path) -> Calibration:
     arrays = read_npz(folder / "samples.npz")
-    names = json.loads((folder / "samples.json").read_text(encoding="utf-8"))
-    samples = {
-        name: LayerSample(arrays[f"values_{i}"].astype(np.float32), calls) for i, (name, calls) in enumerate(names)
-    }
-    return Calibration(samples, tuple(torch.load(folder / "probes.pt", weights_only=True)))
+    try:
+        names = json.loads((folder / "samples.json").read_text(encoding="utf-8"))
+        samples = {name: LayerSample(arrays[f"values_{i}"], calls) for i, (name, calls) in enumerate(names)}
+        probes = tuple(torch.load(folder / "probes.pt", weights_only=True))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        reason = " ".join(str(error).split())
+        raise FpsimError(f"{folder} is damaged ({reason[:120]}): delete it and run again") from error
+    return Calibration(samples, probes)

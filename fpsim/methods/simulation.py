@@ -3,87 +3,31 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from fpsim import __version__
-from fpsim.errors import FpsimError
 from fpsim.measure.paired import paired_scores
 from fpsim.methods import rtn
 from fpsim.methods.calibration import Calibration, calibrate
 from fpsim.methods.environment import environment
+from fpsim.methods.request import REFERENCE, Request, Row
 from fpsim.methods.timesteps import timestep_errors
 from fpsim.model.attach import Handle
 from fpsim.model.layer_stats import measure_layers
+from fpsim.model.layers import quantizable
 from fpsim.model.load import LoadedModel
 from fpsim.quant import policy_toml
-from fpsim.quant.policy import Policy
+from fpsim.sample import schedulers
 from fpsim.sample.npz import atomic
 from fpsim.sample.run import sample_into
 from fpsim.sample.spec import SampleSpec
 from fpsim.sample.store import BatchStore, RunFolder
 
-REFERENCE = "full precision"
 #: progress(what is running, finished steps of it, all its steps)
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One quantization to simulate.
-
-    Args:
-        label: what outputs call it, such as ``e4m3/int8``.
-        policy: which layer gets which format.
-        weights, acts: descriptions for people.
-    """
-
-    label: str
-    policy: Policy
-    weights: str
-    acts: str
-
-    @property
-    def slug(self) -> str:
-        """The label as part of a file name."""
-        return re.sub(r"[^A-Za-z0-9.+-]+", "_", self.label).strip("_") or "row"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """A whole simulation, apart from its model.
-
-    Args:
-        spec: what to sample.
-        rows: the quantizations, each label once.
-        act_scales: ``static`` (from the calibration run) or ``dynamic`` (per sample).
-        calibration_images: images of the calibration run.
-        backend: who rounds; None for the default.
-        dtype, device: where and in what the model runs.
-        quantization: options as the user gave them, for the record.
-        command: the command that repeats the run.
-    """
-
-    spec: SampleSpec
-    rows: tuple[Row, ...]
-    act_scales: str
-    calibration_images: int
-    backend: str | None
-    dtype: str
-    device: str
-    quantization: Mapping[str, Any]
-    command: str
-
-    def __post_init__(self) -> None:
-        slugs = [row.slug for row in self.rows]
-        twice = next((row.label for row in self.rows if slugs.count(row.slug) > 1), None)
-        if not self.rows:
-            raise FpsimError("there is nothing to simulate; give --quant W/A, --weights and --acts, or --policy FILE")
-        if twice is not None:
-            raise FpsimError(f"{twice!r} is given twice; each quantization needs a label of its own")
 
 
 def simulate(request: Request, model: LoadedModel, out: Path, progress: Progress) -> dict[str, Any]:
@@ -98,14 +42,13 @@ def simulate(request: Request, model: LoadedModel, out: Path, progress: Progress
     Raises:
         FpsimError: the folder belongs to another run or is a file; a policy rule that matches no layer; NaN.
     """
-    for row in request.rows:  # before any work: a typing error in a glob should not cost a full-precision run
-        row.policy.resolve(_names(model))
-    request.spec.check_kind(model.kind)
+    _check(request, model)
     config = _config(request, model)
     folder = RunFolder(out, config)
     (out / "images").mkdir(exist_ok=True)
     reference = folder.store(REFERENCE)
     _sample(reference, model, request.spec, REFERENCE, progress)
+    paired_scores(*[reference.read(0)[0]] * 2)  # images too small for the scores are refused before the other rows
     kept = out / "resume" / "calibration"
     found = calibrate(
         model, request.spec, request.calibration_images, kept, lambda done, total: progress("calibration", done, total)
@@ -123,10 +66,13 @@ def simulate(request: Request, model: LoadedModel, out: Path, progress: Progress
     }
 
 
-def _names(model: LoadedModel) -> list[str]:
-    from fpsim.model.layers import quantizable
-
-    return [name for name, _ in quantizable(model.denoiser)]
+def _check(request: Request, model: LoadedModel) -> None:
+    """Refuse what cannot run before any work: a slip should neither cost a full-precision run nor leave a folder."""
+    names = [name for name, _ in quantizable(model.denoiser)]
+    for row in request.rows:
+        row.policy.resolve(names)
+    request.spec.check_kind(model.kind)
+    schedulers.set_steps(schedulers.make(request.spec.scheduler, model.scheduler), request.spec.steps)
 
 
 def _config(request: Request, model: LoadedModel) -> dict[str, Any]:
@@ -145,7 +91,7 @@ def _config(request: Request, model: LoadedModel) -> dict[str, Any]:
             "source": model.source,
         },
         "sampling": {
-            "scheduler": scheduler or type(model.scheduler).__name__,
+            "scheduler": schedulers.class_name(scheduler) if scheduler else type(model.scheduler).__name__,
             **spec,
             "dtype": request.dtype,
             "device": request.device,
@@ -175,7 +121,7 @@ def _row(
     request: Request, row: Row, model: LoadedModel, folder: RunFolder, found: Calibration, progress: Progress
 ) -> dict[str, Any]:
     store, spec = folder.store(row.label), request.spec
-    record = folder.path / "resume" / f"{row.slug}.json"
+    record = store.folder / "layers.json"
     if not record.is_file():
         samples = found.samples if request.act_scales == "static" else None
         with rtn.attach(model, row.policy, samples, request.backend) as handle:

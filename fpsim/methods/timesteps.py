@@ -31,7 +31,7 @@ def timestep_errors(reference: BatchStore, store: BatchStore, batches: int) -> l
     for number in range(batches):
         (_, exact), (_, ours) = reference.read(number), store.read(number)
         if exact is None or ours is None:
-            raise FpsimError(f"batch {number} of {store.label!r} has no trajectory; delete the run's folder and repeat it")
+            raise FpsimError(f"batch {number} of {store.label!r} has no trajectory; delete the run and repeat it")
         found = np.array([_energies(exact.latents, ours.latents), _energies(exact.outputs, ours.outputs)])
         energies = found if energies is None else energies + found
         times = exact.timesteps

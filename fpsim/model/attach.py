@@ -123,5 +123,6 @@ def _put_on(
             label = (name or type(module).__name__) if name in touched else None
             undo.append(Interception(module, acts.get(name), weights.get(name), label).undo)
         if name in weights:
-            undo.append(module.register_load_state_dict_post_hook(weights[name].forget).remove)
+            loaded = module.register_load_state_dict_post_hook(weights[name].forget)  # type: ignore[no-untyped-call]
+            undo.append(loaded.remove)
     return undo

@@ -14,7 +14,7 @@ from fpsim.model.operands import ActivationOperand, WeightOperand
 from fpsim.model.samples import LayerSample
 from fpsim.number import BlockFormat
 from fpsim.number.label import label
-from fpsim.quant.granularity import Granularity, PerBlock, PerChannel, parse
+from fpsim.quant.granularity import Granularity, PerBlock, PerChannel, PerTensor, parse
 from fpsim.quant.policy import TensorSpec
 from fpsim.quant.quantizer import Quantizer
 from fpsim.quant.scales import fit
@@ -31,9 +31,8 @@ def weight_operand(name: str, module: Any, spec: TensorSpec, backend: str | None
         if not torch.isfinite(tensor).all():
             raise FpsimError(f"{key} holds NaN or Inf; the model's weights are damaged, or skip the layer")
     plain, granularity = has_plain_weight(module), _of_weight(module, spec)
-    operand = WeightOperand(
-        Quantizer(spec.format, granularity, spec.scale, backend=backend, name=what), refit=not plain
-    )
+    quantizer = Quantizer(spec.format, granularity, spec.scale, backend=backend, name=what)
+    operand = WeightOperand(quantizer, refit=not plain)
     if plain:
         operand(module.weight.detach())  # round now: errors come here, and the first forward is as fast as the others
     return operand
@@ -41,11 +40,16 @@ def weight_operand(name: str, module: Any, spec: TensorSpec, backend: str | None
 
 def _of_weight(module: nn.Module, spec: TensorSpec) -> Granularity:
     granularity = parse(spec.granularity)
+    if isinstance(granularity, PerChannel):
+        granularity = PerChannel(axes(module).out)
+    return _blocks(spec, axes(module).into) or granularity
+
+
+def _blocks(spec: TensorSpec, axis: int) -> PerBlock | None:
     if isinstance(spec.format, BlockFormat):
-        return PerBlock(spec.format.block, axes(module).into)
-    if isinstance(granularity, PerBlock):
-        return PerBlock(granularity.size, axes(module).into)
-    return PerChannel(axes(module).out) if isinstance(granularity, PerChannel) else granularity
+        return PerBlock(spec.format.block, axis)
+    granularity = parse(spec.granularity)
+    return PerBlock(granularity.size, axis) if isinstance(granularity, PerBlock) else None
 
 
 def activation_operand(
@@ -64,10 +68,9 @@ def activation_operand(
         FpsimError: the samples do not have the layer, or give no scale.
     """
     what, fmt, where = f"the input of {name or 'the model'}", spec.format, axes(module)
-    if _in_blocks(spec):
-        granularity = parse(spec.granularity)
-        size = fmt.block if isinstance(fmt, BlockFormat) else granularity.size  # type: ignore[union-attr]
-        quantizer = Quantizer(fmt, PerBlock(size, where.acts), spec.scale, backend=backend, name=what)
+    blocks = _blocks(spec, where.acts)
+    if blocks is not None or isinstance(fmt, BlockFormat):
+        quantizer = Quantizer(fmt, blocks or PerTensor(), spec.scale, backend=backend, name=what)
     elif samples is None:
         quantizer = Quantizer(fmt, PerChannel(0), dynamic_rule(spec.scale), backend=backend, name=what)
     elif name not in samples:
@@ -78,18 +81,14 @@ def activation_operand(
     return ActivationOperand(quantizer, single=where.single)
 
 
-def _in_blocks(spec: TensorSpec) -> bool:
-    return isinstance(spec.format, BlockFormat) or isinstance(parse(spec.granularity), PerBlock)
-
-
 def dynamic_rule(rule: str) -> str:
     """The rule of scales that are found at each call: ``mse`` would cost 111 roundings, so it becomes ``max``."""
     return "max" if rule == "mse" else rule
 
 
 def describe_acts(spec: TensorSpec, *, static: bool) -> str:
-    """Return what becomes of a layer's input, in words: with dynamic scales the rule is that of :func:`dynamic_rule`."""
-    if _in_blocks(spec) or spec.scale == "none":
+    """Return what becomes of a layer's input, in words."""
+    if _blocks(spec, -1) is not None or spec.scale == "none":
         return str(spec)
     if static:
         return f"{spec}, static"

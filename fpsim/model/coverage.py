@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from fpsim.model.layers import axes, why_left
 from fpsim.number import BlockFormat, IntFormat
@@ -53,7 +54,7 @@ class Coverage:
 
     @property
     def bytes(self) -> float:
-        """Size of all parameters: quantized weights in their format, the rest in float32; what is shared counts once."""
+        """Size of all parameters, shared ones once: quantized weights in their format, the rest in float32."""
         weights = sum(layer.weight_bits for layer in self.quantized)
         others = sum(item.parameters for item in self.left) + sum(layer.parameters for layer in self.quantized)
         return weights / 8 + 4 * others
@@ -91,6 +92,10 @@ def cover(model: nn.Module, rules: Mapping[str, Rule], acts: Mapping[str, str]) 
     return Coverage(tuple(quantized), tuple(left))
 
 
+#: The weight, or what torch's older weight and spectral norm make it from.
+_MAKE_A_WEIGHT = ("weight", "weight_v", "weight_g", "weight_orig")
+
+
 class _Stored:
     """Counts a parameter that several modules share once for each format that it is stored in."""
 
@@ -109,23 +114,17 @@ class _Stored:
 
 def _makers(model: nn.Module, rules: Mapping[str, Rule]) -> dict[int, str]:
     """Modules whose parameters only make a quantized layer's weight (``torch.nn.utils.parametrize``), to the layer."""
-    return {
-        id(part): name
-        for name, module in model.named_modules()
-        if (rule := rules.get(name)) is not None
-        and rule.weights
-        and "weight" in getattr(module, "parametrizations", {})
-        for part in module.parametrizations.weight.modules()  # type: ignore[union-attr]
-    }
+    modules: dict[str, Any] = dict(model.named_modules())
+    made = [name for name, rule in rules.items() if rule.weights and is_parametrized(modules[name], "weight")]
+    return {id(part): name for name in made for part in modules[name].parametrizations.weight.modules()}
 
 
 def _layer(name: str, module: Any, rule: Rule, acts: str | None, stored: _Stored) -> Layer:
     bits, own = 0.0, dict(module._parameters)
     weight = getattr(module, "weight", None)
     if rule.weights is not None and isinstance(weight, torch.Tensor):
-        # What else is called weight…, as weight norm's weight_g and weight_v, only makes the weight.
-        own = {key: value for key, value in own.items() if not key.startswith("weight")}
-        if stored.first(module._parameters.get("weight", weight), rule.weights):
+        parts = [own.pop(key) for key in _MAKE_A_WEIGHT if key in own]
+        if not parts or stored.first(parts[0], rule.weights):
             bits = weight_bits(weight, rule.weights, axes(module).into, axes(module).out)
     return Layer(
         name=name,

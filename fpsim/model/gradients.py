@@ -17,7 +17,7 @@ from fpsim.quant import granularity as views
 from fpsim.quant.granularity import PerBlock
 from fpsim.quant.quantizer import Quantizer, effective_scale
 
-#: The ends of the range are rounded products: so far beyond them a value, such as the one that set the scale, is inside.
+#: The ends of the range are rounded products; the value that set the scale may be beyond them by so much.
 _SLACK = 2.0**-21
 
 

@@ -98,7 +98,7 @@ class _Operands(TorchFunctionMode):
         return func(*args, **kwargs)
 
     def __exit__(self, kind: Any, *error: Any) -> None:
-        super().__exit__(kind, *error)
+        super().__exit__(kind, *error)  # type: ignore[no-untyped-call]
         of = self.of
         if kind is None and of.live and of.name is not None and not self.products:
             raise FpsimError(

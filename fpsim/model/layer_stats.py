@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -97,10 +98,11 @@ def _compare(
 
     def keep(name: str, result: Tensor) -> None:
         order.setdefault(name)
-        exact[name].append(result)
+        exact[name].append(result.clone())  # what follows may write into the result
 
     def compare(name: str, result: Tensor) -> None:
-        outputs[name].add(exact[name].pop(0), result)
+        if exact[name]:
+            outputs[name].add(exact[name].pop(0), result)
 
     with handle.bypass(), _hooked(model, outputs, keep):
         call()
@@ -108,22 +110,24 @@ def _compare(
         call()
 
 
-class _hooked:
-    """Gives each named layer's output to a function."""
+@contextlib.contextmanager
+def _hooked(model: nn.Module, names: Iterable[str], function: Callable[[str, Tensor], None]) -> Iterator[None]:
+    """Give each named layer's output to a function."""
+    modules = dict(model.named_modules())
 
-    def __init__(self, model: nn.Module, names: dict[str, _Sums], function: Callable[[str, Tensor], None]) -> None:
-        self.model, self.names, self.function = model, names, function
+    def hook(name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def give(_module: nn.Module, _inputs: Any, result: Any) -> None:
+            if isinstance(result, Tensor):
+                function(name, result)
 
-    def __enter__(self) -> None:
-        modules = dict(self.model.named_modules())
-        self.hooks = [
-            modules[name].register_forward_hook(lambda _m, _i, result, name=name: self.function(name, result))  # type: ignore[misc]
-            for name in self.names
-        ]
+        return give
 
-    def __exit__(self, *error: object) -> None:
-        for hook in self.hooks:
-            hook.remove()
+    hooks = [modules[name].register_forward_hook(hook(name)) for name in names]
+    try:
+        yield
+    finally:
+        for each in hooks:
+            each.remove()
 
 
 def _stats(layer: Any, handle: Handle, inputs: _Sums, outputs: _Sums) -> LayerStats:

@@ -37,17 +37,18 @@ class Definitions:
         return {"format": self._define(fmt)}
 
     def _define(self, fmt: Format) -> str:
+        if _named(fmt.name) == fmt:
+            return fmt.name
+        kind = next(kind for kind, cls in KINDS.items() if isinstance(fmt, cls))
+        facts = {f.name: getattr(fmt, f.name) for f in fields(fmt) if f.name not in ("name", "source")}
+        if isinstance(fmt, BlockFormat):  # its parts come first
+            facts |= {key: self._define(facts[key]) for key in ("element", "scale")}
         name, number = fmt.name, 1
-        while self._formats.get(name, fmt) != fmt or _named(name) not in (None, fmt):
+        while self._formats.get(name, fmt) != fmt or _named(name) is not None:
             number += 1
             name = f"{fmt.name}-{number}"
-        if name not in self._formats and _named(name) is None:
-            kind = next(kind for kind, cls in KINDS.items() if isinstance(fmt, cls))
-            facts = {f.name: getattr(fmt, f.name) for f in fields(fmt) if f.name not in ("name", "source")}
-            if isinstance(fmt, BlockFormat):  # its parts come first
-                facts |= {key: self._define(facts[key]) for key in ("element", "scale")}
-            self._formats[name] = fmt
-            self.tables[name] = {"kind": kind, **facts}
+        if name not in self._formats:
+            self._formats[name], self.tables[name] = fmt, {"kind": kind, **facts}
         return name
 
     def __str__(self) -> str:
@@ -69,7 +70,10 @@ def read_definitions(tables: Any, file: str) -> Mapping[str, Format]:
     """
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
         raise FpsimError(f"{file}: 'formats' holds tables such as [formats.mine]")
-    document = "\n".join(_table(_key(name), table) for name, table in tables.items())
+    try:
+        document = "\n".join(_table(_key(name), table) for name, table in tables.items())
+    except FpsimError as error:
+        raise FpsimError(f"{file}: formats: {error}") from None
     return {name: entry.format for name, entry in read(document, f"{file}: formats", resolve).items()}
 
 

@@ -1,0 +1,251 @@
+"""On and off again: a model without its quantizers is the model that it was."""
+
+from __future__ import annotations
+
+import copy
+import io
+import threading
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from tiny_layers import ACTS, STOCK, WEIGHTS, LowRank, Standardized, by_hand, weight_normed
+from tiny_pipelines import tiny_unet
+from torch import Tensor, nn
+
+import fpsim
+from fpsim import Policy
+from fpsim.errors import FpsimError
+
+POLICY = Policy.uniform(WEIGHTS, ACTS)
+
+
+def model() -> nn.Module:
+    torch.manual_seed(0)
+    parts = [nn.Conv2d(3, 4, 3), Standardized(4, 4, 3), weight_normed("new"), nn.Flatten(), LowRank(16, 5, 2)]
+    parts[2] = nn.Sequential(nn.Conv2d(4, 3, 1), parts[2], nn.ConvTranspose2d(4, 4, 1))
+    return nn.Sequential(*parts)
+
+
+X = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(3))
+
+
+def state(net: nn.Module) -> Any:
+    """Everything that quantizing could have changed: parameters, attributes of the modules, hooks, types."""
+    tensors = {name: (tensor, tensor.clone()) for name, tensor in net.state_dict().items()}
+    attributes = [
+        (type(part), dict(vars(part)), [dict(hooks) for hooks in _hooks(part)]) for part in net.modules()
+    ]  # fmt: skip
+    with torch.no_grad():
+        return tensors, attributes, net(X)
+
+
+def _hooks(part: nn.Module) -> list[Any]:
+    return [value for key, value in vars(part).items() if key.endswith("_hooks")]
+
+
+def same(before: Any, after: Any) -> bool:
+    tensors = all(
+        torch.equal(old[1], new[1]) and old[0].data_ptr() == new[0].data_ptr()
+        for old, new in zip(before[0].values(), after[0].values(), strict=True)
+    )
+    kinds = [(kind, list(own), hooks) for kind, own, hooks in before[1]]
+    return (
+        tensors
+        and list(before[0]) == list(after[0])
+        and kinds == [(kind, list(own), hooks) for kind, own, hooks in after[1]]
+        and all("forward" not in own for _, own, _ in after[1])
+        and torch.equal(before[2], after[2])
+    )
+
+
+@pytest.mark.parametrize("calibration", [None, [X]], ids=["dynamic", "static"])
+def test_remove_restores_bit_for_bit(calibration: Any) -> None:
+    net = model()
+    before = state(net)
+    handle = fpsim.quantize_(net, POLICY, calibration)
+    with torch.no_grad():
+        assert not torch.equal(net(X), before[2])
+    assert [p.data_ptr() for p in net.parameters()] == [v[0].data_ptr() for v in before[0].values()]
+    handle.remove()
+    assert same(before, state(net))
+    handle.remove()
+    assert same(before, state(net))
+
+
+def test_parameters_and_buffers_do_not_change_while_quantized() -> None:
+    net = model()
+    kept = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    with fpsim.quantize_(net, POLICY):
+        net(X).sum().backward()
+        assert all(torch.equal(tensor, kept[name]) for name, tensor in net.state_dict().items())
+        assert list(net.state_dict()) == list(kept)
+
+
+def test_a_context_restores_after_an_error() -> None:
+    net = model()
+    before = state(net)
+    with pytest.raises(RuntimeError, match="stop"), fpsim.quantize_(net, POLICY):
+        raise RuntimeError("stop")
+    assert same(before, state(net))
+    with pytest.raises(RuntimeError), fpsim.quantize_(net, POLICY):
+        net(X[:, :2])  # wrong channels: an error inside a layer
+    assert same(before, state(net))
+
+
+def test_an_error_while_attaching_leaves_the_model_alone() -> None:
+    net = model()
+    before = state(net)
+    with pytest.raises(FpsimError, match="matches no layer"):
+        fpsim.quantize_(net, POLICY.skip("nothing"))
+    with pytest.raises(ZeroDivisionError):
+        fpsim.quantize_(net, POLICY, lambda _: 1 / 0)
+    with pytest.raises(FpsimError, match="NaN or Inf enters layer '0'"):
+        fpsim.quantize_(net, POLICY, [X * torch.nan])
+    assert same(before, state(net))
+
+
+@pytest.mark.parametrize("order", [(1, 0), (0, 1)], ids=["reverse", "as attached"])
+def test_twice(order: tuple[int, int]) -> None:
+    """The second policy rounds what the first one rounded; any order of removal ends at the original."""
+    net = model()
+    before = state(net)
+    first = fpsim.quantize_(net, Policy.uniform("int8", "int8"))
+    with torch.no_grad():
+        once = net(X)
+    handles = [first, fpsim.quantize_(net, Policy.uniform("e2m1", "e4m3"))]
+    with torch.no_grad():
+        twice = net(X)
+    assert not torch.equal(once, twice)
+    handles[order[0]].remove()
+    with torch.no_grad():
+        between = net(X)
+    if order == (1, 0):
+        assert torch.equal(between, once)
+    else:
+        with fpsim.quantize_(model(), Policy.uniform("e2m1", "e4m3")) as _:
+            pass
+        assert not torch.equal(between, once)
+        other = model()
+        with torch.no_grad(), fpsim.quantize_(other, Policy.uniform("e2m1", "e4m3")):
+            assert torch.equal(between, other(X))
+    handles[order[1]].remove()
+    assert same(before, state(net))
+
+
+def test_nested_rounding_is_rounding_of_the_rounded() -> None:
+    build, x = STOCK["linear"]
+    layer = build()
+    with torch.no_grad(), fpsim.quantize_(layer, Policy.uniform(acts="int8")):
+        with fpsim.quantize_(layer, Policy.uniform(acts="int4")):
+            y = layer(x)
+    coarse = fpsim.Quantizer("int4", fpsim.PerChannel(0), "max")(x)
+    fine = fpsim.Quantizer("int8", fpsim.PerChannel(0), "max")(x)
+    plain = F.linear(fpsim.Quantizer("int4", fpsim.PerChannel(0), "max")(fine), layer.weight, layer.bias).detach()
+    assert torch.equal(y, plain)
+    assert not torch.equal(coarse, fine)
+
+
+def test_a_forward_put_on_later_survives() -> None:
+    build, x = STOCK["linear"]
+    layer: Any = build()
+    plain = layer(x).detach()
+    handle = fpsim.quantize_(layer, POLICY)
+    inner = layer.forward
+    layer.forward = lambda inputs: inner(inputs) + 1
+    with torch.no_grad():
+        assert torch.equal(layer(x), by_hand(layer, x) + 1)
+        handle.remove()
+        assert torch.equal(layer(x), plain + 1)
+
+
+def test_bypass_is_full_precision_for_a_while() -> None:
+    net = model()
+    with torch.no_grad():
+        plain = net(X)
+        with fpsim.quantize_(net, POLICY) as handle:
+            rounded = net(X)
+            with pytest.raises(KeyError), handle.bypass():
+                assert torch.equal(net(X), plain)
+                raise KeyError
+            assert torch.equal(net(X), rounded)
+
+
+def test_a_copy_of_a_quantized_model_computes_with_its_own_weights() -> None:
+    net = model()
+    with torch.no_grad(), fpsim.quantize_(net, POLICY):
+        wanted = net(X)
+        twin = copy.deepcopy(net)
+        assert torch.equal(twin(X), wanted)
+        for parameter in net.parameters():
+            parameter.mul_(-3)
+        assert torch.equal(twin(X), wanted)
+        assert not torch.equal(net(X), wanted)
+
+
+def test_a_quantized_model_can_be_saved_whole() -> None:
+    layer = nn.Sequential(nn.Linear(3, 2))
+    x = torch.randn(4, 3)
+    with torch.no_grad(), fpsim.quantize_(layer, POLICY):
+        stream = io.BytesIO()
+        torch.save(layer, stream)
+        stream.seek(0)
+        again = torch.load(stream, weights_only=False)
+        assert torch.equal(again(x), layer(x))
+
+
+def test_threads_do_not_disturb_each_other() -> None:
+    nets = [LowRank(6, 5, 2), Standardized(3, 4, 3)]
+    inputs = [torch.randn(3, 6), torch.randn(2, 3, 6, 6)]
+    handles = [fpsim.quantize_(net, POLICY) for net in nets]
+    wanted = [net(x).detach() for net, x in zip(nets, inputs, strict=True)]
+    wrong: list[int] = []
+
+    def work(i: int) -> None:
+        with torch.no_grad():
+            for _ in range(30):
+                if not torch.equal(nets[i](inputs[i]), wanted[i]):
+                    wrong.append(i)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in (0, 1, 0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    for handle in handles:
+        handle.remove()
+
+
+def test_a_whole_unet_is_restored() -> None:
+    net = tiny_unet()
+    x = torch.randn(2, 1, 8, 8)
+    with torch.no_grad():
+        before = net(x, 3).sample
+        kept = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+        with fpsim.quantize_(net, POLICY, [(x, 5)]):
+            assert not torch.equal(net(x, 3).sample, before)
+        assert torch.equal(net(x, 3).sample, before)
+    assert all(torch.equal(tensor, kept[name]) for name, tensor in net.state_dict().items())
+    assert not any("forward" in vars(part) for part in net.modules())
+
+
+def test_only_the_layers_own_products_count() -> None:
+    """A module of no quantizable kind inside a layer is part of the layer."""
+
+    class Helper(nn.Module):
+        def forward(self, x: Tensor, w: Tensor) -> Tensor:
+            return F.linear(x, w)
+
+    class Outer(nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(4, 3, bias=False)
+            self.helper = Helper()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.helper(x, self.weight)
+
+    layer, x = Outer(), torch.randn(2, 4)
+    with torch.no_grad(), fpsim.quantize_(layer, POLICY):
+        assert torch.equal(layer(x), by_hand(layer, x))
