@@ -14,6 +14,7 @@ from fpsim.model.intercept import Interception
 from fpsim.model.layers import quantizable, without_fused_layers
 from fpsim.model.operands import ActivationOperand, WeightOperand
 from fpsim.model.samples import Calibration, LayerSample, collect
+from fpsim.model.threads import share_threads
 from fpsim.quant.policy import Policy, Rule
 
 
@@ -86,6 +87,7 @@ def quantize_(
     Raises:
         FpsimError: a rule that matches no layer, NaN in a weight, a layer that the calibration did not run.
     """
+    share_threads()
     layers = dict(quantizable(model))
     rules = policy.resolve(layers)
     samples = _samples(model, rules, calibration)

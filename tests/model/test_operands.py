@@ -37,9 +37,7 @@ def test_gradient_per_tensor() -> None:
     assert mask(x, Quantizer("e2m1", scales=fixed(0.5))) == [0, 1, 1, 1, 1, 1, 0, 0]
     assert mask(x, Quantizer("int4", scales=fixed(3 / 7))) == [0, 1, 1, 1, 1, 1, 0, 0]
     assert mask(x, Quantizer("int4-full", scales=fixed(0.3775))) == [1, 1, 1, 1, 0, 0, 0, 0]
-    assert mask(x, Quantizer([-1.0, 0.0, 2.0], scales=fixed(1.5))) == [0, 0, 1, 1, 1, 1, 0, 0][:0] + [
-        0, 0, 1, 1, 1, 1, 0, 0,
-    ]  # fmt: skip
+    assert mask(x, Quantizer([-1.0, 0.0, 2.0], scales=fixed(1.5))) == [0, 0, 1, 1, 1, 1, 0, 0]
 
 
 def test_gradient_with_a_real_bias() -> None:

@@ -80,7 +80,7 @@ STOCK: dict[str, tuple[Callable[[], nn.Module], Tensor]] = {
 
 
 def by_hand(layer: Any, x: Tensor, *, weights: str | None = WEIGHTS, acts: str | None = ACTS) -> Tensor:
-    """What torch's own class computes with operands from two quantizers: mse per channel, largest magnitude a sample."""
+    """What torch's own class computes with operands from two quantizers: mse a channel, largest magnitude a sample."""
     out = 1 if isinstance(layer, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d) else 0
     w = layer.weight.detach()
     w = w if weights is None else Quantizer(weights, PerChannel(out))(w)

@@ -1,0 +1,41 @@
+"""A tiny model for the tests of simulations: 16 × 16 images, the smallest that SSIM takes are 11 × 11."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numba
+import pytest
+import torch
+from diffusers import DDIMScheduler
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "model"))
+
+from tiny_pipelines import COSINE, tiny_unet
+
+from fpsim.model.load import LoadedModel, load
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Networks this small are slower on several threads, and much slower on a busy machine."""
+    numba.set_num_threads(1)
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved UNet2DModel of 16 × 16 RGB images with its scheduler."""
+    path = tmp_path_factory.mktemp("models") / "tiny-16"
+    unet: Any = tiny_unet(size=16, channels=3)
+    unet.save_pretrained(path)
+    DDIMScheduler(**COSINE).save_pretrained(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def model(folder: Path) -> LoadedModel:
+    """The model, shared: tests leave it as it is."""
+    return load(str(folder))
