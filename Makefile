@@ -9,43 +9,43 @@ DEMO   := runs/demo
 
 .PHONY: demo test lint types layers unit wheel clean
 
-demo: .stamps/demo
+demo: $(VENV)/.stamp-demo
 	$(BIN)/fpsim simulate --quant e4m3/e4m3 --quant int8/int8 --quant e2m1/e4m3 --quant int4/int8 \
-	    --steps 20 --num-images 16 --out $(DEMO)
+	    --steps 20 --num-images 16 --overwrite --out $(DEMO)
 
 test: lint types layers unit wheel
 
-lint: .stamps/test
+lint: $(VENV)/.stamp-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: .stamps/test
+types: $(VENV)/.stamp-test
 	$(BIN)/mypy
 
-layers: .stamps/test
+layers: $(VENV)/.stamp-test
 	$(BIN)/lint-imports
 
-unit: .stamps/test
+unit: $(VENV)/.stamp-test
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-wheel: .stamps/test
+wheel: $(VENV)/.stamp-test
 	rm -rf dist build
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist . > /dev/null
 	$(BIN)/python tests/check_wheel.py dist
 
 clean:
-	rm -rf $(VENV) .stamps build dist *.egg-info
+	rm -rf $(VENV) build dist *.egg-info
 
-.stamps/venv:
+$(VENV)/.stamp-venv:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fpsim needs Python 3.11 or newer: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	@mkdir -p $(@D) && touch $@
+	@touch $@
 
 # The editable install follows the sources by itself; only changed requirements need another one.
-.stamps/demo: .stamps/venv pyproject.toml constraints.txt
+$(VENV)/.stamp-demo: $(VENV)/.stamp-venv pyproject.toml constraints.txt
 	$(PIP) -e '.[models,plot]'
 	@touch $@
 
-.stamps/test: .stamps/demo
+$(VENV)/.stamp-test: $(VENV)/.stamp-demo
 	$(PIP) -e '.[models,plot,dev]'
 	@touch $@

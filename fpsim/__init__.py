@@ -9,7 +9,8 @@ from fpsim.errors import FpsimError
 from fpsim.number.names import format
 
 if TYPE_CHECKING:
-    from fpsim.codec.api import decode, encode, quantize
+    from fpsim.codec.api import quantize
+    from fpsim.codec.coding import decode, encode
     from fpsim.codec.encoded import Encoded, unpack
     from fpsim.model.attach import quantize_
     from fpsim.quant.granularity import PerBlock, PerChannel, PerTensor
@@ -26,8 +27,8 @@ _LAZY = {
     "PerTensor": "fpsim.quant.granularity",
     "Policy": "fpsim.quant.policy",
     "Quantizer": "fpsim.quant.quantizer",
-    "decode": "fpsim.codec.api",
-    "encode": "fpsim.codec.api",
+    "decode": "fpsim.codec.coding",
+    "encode": "fpsim.codec.coding",
     "quantize": "fpsim.codec.api",
     "quantize_": "fpsim.model.attach",
     "unpack": "fpsim.codec.encoded",

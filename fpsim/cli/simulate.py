@@ -28,21 +28,41 @@ from fpsim.errors import FpsimError
     show_default=True,
     help="max, percentile[:P], mse, none; blocks: e8m0-floor.",
 )
-@click.option("--act-scales", type=click.Choice(["static", "dynamic"]), default="static", show_default=True)
-@click.option("--calibration-images", type=int, default=8, show_default=True, help="Images of the calibration run.")
+@click.option(
+    "--act-scales",
+    type=click.Choice(["static", "dynamic"]),
+    default="static",
+    show_default=True,
+    help="From a calibration run, or per sample (there mse becomes max).",
+)
+@click.option(
+    "--calibration-images",
+    type=int,
+    default=8,
+    show_default=True,
+    help="Images of the calibration run, from noise of its own.",
+)
+@click.option("--strict", is_flag=True, help="Refuse blocks that do not divide a layer's input channels.")
 @click.option("--skip", multiple=True, metavar="GLOB", help="Layers left in full precision (repeatable).")
 @click.option("--scheduler", metavar="NAME", help="ddim, dpm++, euler …; default the model's own.")
-@click.option("--steps", type=int, default=50, show_default=True)
-@click.option("--num-images", type=int, default=16, show_default=True)
-@click.option("--batch-size", type=int, default=16, show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--device", default="cpu", show_default=True, metavar="cpu|cuda")
-@click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), default="float32", show_default=True)
+@click.option("--steps", type=int, default=50, show_default=True, help="Denoising steps.")
+@click.option("--num-images", type=int, default=16, show_default=True, help="Images a row.")
+@click.option("--batch-size", type=int, default=16, show_default=True, help="Images sampled together.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the run's noise.")
+@click.option("--device", default="cpu", show_default=True, metavar="cpu|cuda", help="Where the model runs.")
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "bfloat16"]),
+    default="float32",
+    show_default=True,
+    help="Type that the model computes in.",
+)
 @click.option("--prompts", metavar="FILE", help="Text file, one prompt a line (text-to-image models).")
 @click.option("--guidance-scale", type=float, help="Classifier-free guidance; default the pipeline's.")
 @click.option("--backend", metavar="NAME", help="Who rounds: numba (default), numpy, torch or a registered name.")
 @click.option("--formats-file", "files", multiple=True, metavar="FILE", help="TOML file of formats (repeatable).")
 @click.option("--out", required=True, metavar="DIR", help="Folder of the run; the same command resumes it.")
+@click.option("--overwrite", is_flag=True, help="Start afresh where the folder holds another run.")
 def simulate(**options: Any) -> None:
     """Run a diffusion model in number formats.
 
@@ -61,11 +81,18 @@ def simulate(**options: Any) -> None:
 
 
 def _command(options: dict[str, Any]) -> str:
-    """The command that repeats the run: every option that differs from its default, file names without folders kept."""
+    """The command that repeats the run: every option that differs from its default."""
     words = ["fpsim", "simulate"]
     for parameter in simulate.params:
         value = options[str(parameter.name)]
-        if value == parameter.get_default(click.Context(simulate)) or value in (None, ()):
+        if (
+            value == parameter.get_default(click.Context(simulate))
+            or value in (None, ())
+            or parameter.name == "overwrite"
+        ):
+            continue
+        if value is True:
+            words.append(parameter.opts[0])
             continue
         for item in value if isinstance(value, tuple) else (value,):
             words += [parameter.opts[0], str(Path(item)) if parameter.name == "out" else str(item)]

@@ -1,22 +1,17 @@
-"""The public functions of the codec: quantize, encode, decode."""
+"""``fpsim.quantize``: value to value."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fpsim.codec import arrays
-from fpsim.codec.blocks import apply_scales, block_scales, check_divides, quantize_blocks
-from fpsim.codec.codes import codes_by_table, codes_of, values_of
-from fpsim.codec.encoded import Encoded
+from fpsim.codec.blocks import check_divides, quantize_blocks
 from fpsim.codec.options import check_overflow, check_rounding
-from fpsim.codec.plan import TablePlan, plan
 from fpsim.codec.protocol import Backend
-from fpsim.codec.protocol import backend as named_backend
 from fpsim.errors import FpsimError
-from fpsim.number import BlockFormat, CodebookFormat, ElementFormat, Format
+from fpsim.number import BlockFormat, Format
 from fpsim.number.names import format as resolve
 
 
@@ -109,88 +104,3 @@ def _one(data: Any, scale: float) -> Any:
     if arrays.is_torch(data):
         return data.new_full((1, 1), scale)
     return np.full((1, 1), scale, data.dtype)
-
-
-def encode(x: Any, f: str | Format, *, strict: bool = False) -> Encoded:
-    """Round an array and return its codes.
-
-    Args:
-        x: as in :func:`quantize`; block formats run along the last axis.
-        f: a format or its name.
-        strict: for block formats, refuse a short last block.
-
-    Returns:
-        The codes (uint8, uint16 or uint32 of the shape of ``x``) with, for block formats, the codes of the scales.
-
-    Raises:
-        FpsimError: as :func:`quantize`; NaN in a format that has none.
-    """
-    fmt, work = resolve(f), arrays.working(x)
-    data: NDArray[np.floating] = work.data.cpu().numpy() if arrays.is_torch(work.data) else work.data
-    chosen = arrays.choose(None, data)
-    if not isinstance(fmt, BlockFormat):
-        codes = _codes(_divided(data, fmt, work.width), fmt, chosen)
-        return Encoded(codes=codes, scales=None, tensor_scale=1.0, shape=data.shape, format=fmt)
-    columns = data.shape[-1] if data.ndim else 1
-    if strict:
-        check_divides(columns, fmt)
-    if data.size == 0:
-        empty = np.empty(data.shape, np.uint8)
-        return Encoded(codes=empty, scales=empty, tensor_scale=1.0, shape=data.shape, format=fmt)
-    rows = data.reshape(-1, columns)
-    scales, whole = block_scales(rows, fmt, named_backend("numpy"))
-    each = np.repeat(scales * data.dtype.type(whole), fmt.block, axis=1)[:, :columns]
-    t = rows / (each * data.dtype.type(fmt.element.scale(work.width)))
-    return Encoded(
-        codes=_codes(t, fmt.element, chosen).reshape(data.shape),
-        scales=codes_of(scales, fmt.scale),
-        tensor_scale=whole,
-        shape=data.shape,
-        format=fmt,
-    )
-
-
-def _codes(t: NDArray[np.floating], fmt: ElementFormat, chosen: Backend) -> NDArray[Any]:
-    """Codes of quotients: by search where the format is rounded so, otherwise from their grid values."""
-    p = plan(fmt, t.dtype.itemsize * 8)
-    if isinstance(p, TablePlan):
-        return codes_by_table(t, fmt, p)
-    assert not isinstance(fmt, CodebookFormat), "codebooks are always rounded by search"
-    grid = np.empty_like(t)
-    chosen.quantize(_rows(t), fmt, _one(t, 1.0), _rows(grid))
-    return codes_of(grid, fmt)
-
-
-def _divided(data: NDArray[np.floating], fmt: ElementFormat, width: int) -> NDArray[np.floating]:
-    scale = fmt.scale(width)
-    with np.errstate(over="ignore"):
-        divided: NDArray[np.floating] = data if scale == 1 else data / data.dtype.type(scale)
-    return divided
-
-
-def decode(encoded: Encoded, *, dtype: Any = np.float32) -> NDArray[Any]:
-    """Return the values of codes: exactly what :func:`quantize` returns for the same input.
-
-    Args:
-        encoded: from :func:`encode` or ``fpsim.unpack``.
-        dtype: float32 or float64: the working width that was rounded in.
-
-    Raises:
-        FpsimError: codes that do not exist in the format.
-    """
-    fmt, real = encoded.format, np.dtype(dtype).type
-    width = 64 if np.dtype(dtype) == np.float64 else 32
-    if not isinstance(fmt, BlockFormat):
-        return np.asarray(values_of(encoded.codes, fmt, real) * real(fmt.scale(width)))
-    columns = encoded.shape[-1] if encoded.shape else 1
-    if encoded.codes.size == 0:
-        return np.empty(encoded.shape, dtype)
-    if encoded.scales is None:
-        raise FpsimError(f"codes of {fmt.name} need the codes of their scales, but there are none")
-    scales = values_of(encoded.scales, fmt.scale, real) * real(encoded.tensor_scale)
-    each = np.repeat(scales * real(fmt.element.scale(width)), fmt.block, axis=1)[:, :columns]
-    values: NDArray[Any] = values_of(encoded.codes, fmt.element, real).reshape(-1, columns) * each
-    return values.reshape(encoded.shape)
-
-
-__all__ = ["apply_scales", "decode", "encode", "quantize"]

@@ -23,6 +23,7 @@ class Encoded:
         tensor_scale: the float32 scale of the whole tensor (NVFP4), otherwise 1.
         shape: the array's shape.
         format: its format.
+        width: the working width in bits, 32 or 64, that the values were rounded in.
     """
 
     codes: NDArray[Any]
@@ -30,6 +31,7 @@ class Encoded:
     tensor_scale: float
     shape: tuple[int, ...]
     format: Format
+    width: int = 32
 
     @property
     def element_bits(self) -> int:
@@ -73,4 +75,5 @@ def unpack(packed: NDArray[np.uint8], like: Encoded) -> Encoded:
         tensor_scale=like.tensor_scale,
         shape=like.shape,
         format=like.format,
+        width=like.width,
     )

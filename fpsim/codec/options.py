@@ -32,6 +32,6 @@ def check_overflow(overflow: str) -> None:
 
 def _check(given: str, known: tuple[str, ...], what: str) -> None:
     if given not in known:
-        near = difflib.get_close_matches(given, known, 1)
+        near = difflib.get_close_matches(str(given), known, 1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise FpsimError(f"{what} {given!r} is not available; this version has {', '.join(known)}.{hint}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fpsim.errors import FpsimError
+from fpsim.methods import probes
 from fpsim.model.load import LoadedModel
 from fpsim.model.samples import LayerSample, collect
 from fpsim.sample.denoise import sample_batch
@@ -58,15 +58,24 @@ def calibrate(
         folder: where the result is kept for a resumed run.
         on_step: called with (finished, total) scheduler steps.
     """
-    if (folder / "probes.pt").is_file():
+    if (folder / "probes.json").is_file():
         on_step(1, 1)
         return _read(folder)
-    ours = replace(spec, num_images=FIRST_INDEX + images, batch_size=images)
+    size = min(spec.batch_size, images)
+    ours = replace(spec, num_images=FIRST_INDEX + images, batch_size=size)
+    firsts = range(FIRST_INDEX, FIRST_INDEX + images, size)
     recorder = _Recorder()
     hook = model.denoiser.register_forward_pre_hook(recorder, with_kwargs=True)
 
     def run(_model: nn.Module) -> None:
-        sample_batch(model, ours, range(FIRST_INDEX, FIRST_INDEX + images), on_step=on_step)
+        for batch, first in enumerate(firsts):
+            indices = range(first, min(first + size, FIRST_INDEX + images))
+
+            def step(done: int, total: int, batch: int = batch) -> None:
+                on_step(batch * total + done, len(firsts) * total)
+
+            sample_batch(model, ours, indices, on_step=step)
+            recorder.full = True
 
     try:
         samples = collect(model.denoiser, run)
@@ -78,12 +87,15 @@ def calibrate(
 
 
 class _Recorder:
-    """Keeps the arguments of the denoiser's calls, for the first few images of the batch."""
+    """Keeps the arguments of the denoiser's calls, for the first few images of the first batch."""
 
     def __init__(self) -> None:
         self.calls: list[dict[str, Any]] = []
+        self.full = False
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if self.full:
+            return
         bound = dict(inspect.signature(module.forward).bind_partial(*args, **kwargs).arguments)
         bound |= bound.pop("kwargs", {})
         batch = len(bound["sample"] if "sample" in bound else bound["hidden_states"])
@@ -121,8 +133,7 @@ def _write(folder: Path, found: Calibration) -> None:
     write_npz(folder / "samples.npz", {f"values_{i}": found.samples[name].values for i, name in enumerate(names)})
     with atomic(folder / "samples.json") as stream:
         stream.write(json.dumps([[name, found.samples[name].calls] for name in names]).encode())
-    with atomic(folder / "probes.pt") as stream:  # last: its presence says that all three are whole
-        torch.save([dict(probe) for probe in found.probes], stream)
+    probes.write(folder / "probes", found.probes)  # last: its presence says that all are whole
 
 
 def _read(folder: Path) -> Calibration:
@@ -130,8 +141,7 @@ def _read(folder: Path) -> Calibration:
     try:
         names = json.loads((folder / "samples.json").read_text(encoding="utf-8"))
         samples = {name: LayerSample(arrays[f"values_{i}"], calls) for i, (name, calls) in enumerate(names)}
-        probes = tuple(torch.load(folder / "probes.pt", weights_only=True))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise FpsimError(f"{folder} is damaged ({reason[:120]}): delete it and run again") from error
-    return Calibration(samples, probes)
+    return Calibration(samples, probes.read(folder / "probes"))

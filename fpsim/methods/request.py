@@ -54,9 +54,11 @@ class Request:
         act_scales: ``static`` (from the calibration run) or ``dynamic`` (per sample).
         calibration_images: images of the calibration run.
         backend: who rounds; None for the default.
+        strict: whether blocks must divide the layers' input channels.
         dtype, device: where and in what the model runs.
         quantization: options as the user gave them, for the record.
         command: the command that repeats the run.
+        overwrite: whether a folder that holds another run is started afresh.
 
     Raises:
         FpsimError: no row, or two of the same name (files do not tell capitals apart everywhere).
@@ -67,10 +69,12 @@ class Request:
     act_scales: str
     calibration_images: int
     backend: str | None
+    strict: bool
     dtype: str
     device: str
     quantization: Mapping[str, Any]
     command: str
+    overwrite: bool = False
 
     def __post_init__(self) -> None:
         slugs = [row.slug.casefold() for row in self.rows]

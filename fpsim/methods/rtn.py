@@ -11,7 +11,12 @@ from fpsim.quant.policy import Policy
 
 
 def attach(
-    model: LoadedModel, policy: Policy, samples: Mapping[str, LayerSample] | None, backend: str | None
+    model: LoadedModel,
+    policy: Policy,
+    samples: Mapping[str, LayerSample] | None,
+    backend: str | None,
+    *,
+    strict: bool = False,
 ) -> Handle:
     """Quantize a model's denoiser: weights first, then activations with scales from the full-precision samples.
 
@@ -20,8 +25,9 @@ def attach(
         policy: which layer gets which format.
         samples: for static activation scales; None makes them dynamic.
         backend: who rounds.
+        strict: refuse blocks that do not divide a layer's input channels.
 
     Raises:
         FpsimError: as :func:`fpsim.model.attach.quantize_`.
     """
-    return quantize_(model.denoiser, policy, samples, backend=backend)
+    return quantize_(model.denoiser, policy, samples, backend=backend, strict=strict)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fpsim import __version__
+from fpsim.errors import FpsimError
 from fpsim.measure.paired import paired_scores
 from fpsim.methods import rtn
 from fpsim.methods.calibration import Calibration, calibrate
@@ -16,6 +17,7 @@ from fpsim.methods.environment import environment
 from fpsim.methods.request import REFERENCE, Request, Row
 from fpsim.methods.timesteps import timestep_errors
 from fpsim.model.attach import Handle
+from fpsim.model.build import check_whole_blocks
 from fpsim.model.layer_stats import measure_layers
 from fpsim.model.layers import quantizable
 from fpsim.model.load import LoadedModel
@@ -44,8 +46,8 @@ def simulate(request: Request, model: LoadedModel, out: Path, progress: Progress
     """
     _check(request, model)
     config = _config(request, model)
-    folder = RunFolder(out, config)
-    (out / "images").mkdir(exist_ok=True)
+    folder = RunFolder(out, config, overwrite=request.overwrite)
+    folder.make("images")
     reference = folder.store(REFERENCE)
     _sample(reference, model, request.spec, REFERENCE, progress)
     paired_scores(*[reference.read(0)[0]] * 2)  # images too small for the scores are refused before the other rows
@@ -68,9 +70,11 @@ def simulate(request: Request, model: LoadedModel, out: Path, progress: Progress
 
 def _check(request: Request, model: LoadedModel) -> None:
     """Refuse what cannot run before any work: a slip should neither cost a full-precision run nor leave a folder."""
-    names = [name for name, _ in quantizable(model.denoiser)]
+    layers = dict(quantizable(model.denoiser))
     for row in request.rows:
-        row.policy.resolve(names)
+        for name, rule in row.policy.resolve(layers).items():
+            if request.strict:
+                check_whole_blocks(name, layers[name], rule)
     request.spec.check_kind(model.kind)
     schedulers.set_steps(schedulers.make(request.spec.scheduler, model.scheduler), request.spec.steps)
 
@@ -101,7 +105,8 @@ def _config(request: Request, model: LoadedModel) -> dict[str, Any]:
             **request.quantization,
             "act_scales": request.act_scales,
             "calibration_images": request.calibration_images,
-            "backend": request.backend or "numba",
+            "strict_blocks": request.strict,
+            "backend": request.backend or ("torch" if request.device.startswith("cuda") else "numba"),
         },
         "policies": {row.label: policy_toml.dumps(row.policy) for row in request.rows},
         "environment": {**environment(), "fpsim": __version__},
@@ -124,14 +129,14 @@ def _row(
     record = store.folder / "layers.json"
     if not record.is_file():
         samples = found.samples if request.act_scales == "static" else None
-        with rtn.attach(model, row.policy, samples, request.backend) as handle:
+        with rtn.attach(model, row.policy, samples, request.backend, strict=request.strict) as handle:
             _sample(store, model, spec, row.label, progress)
             layers = _layers(model, handle, found)
         with atomic(record) as stream:
             stream.write(json.dumps(layers).encode())
     else:
         progress(row.label, 1, 1)
-    layers = json.loads(record.read_text(encoding="utf-8"))
+    layers = _read_record(record)
     batches = len(spec.batches())
     path = f"images/{row.slug}.npz"
     images = store.merge(batches, folder.path / path)
@@ -152,6 +157,13 @@ def _row(
         "layers": layers["layers"],
         "left": layers["left"],
     }
+
+
+def _read_record(record: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(record.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise FpsimError(f"{record} is damaged ({error}): delete it and run again") from error
 
 
 def _layers(model: LoadedModel, handle: Handle, found: Calibration) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import Any
 
 from torch import nn
 
-from fpsim.model.build import activation_operand, describe_acts, weight_operand
+from fpsim.errors import FpsimError
+from fpsim.model.build import activation_operand, check_whole_blocks, describe_acts, weight_operand
 from fpsim.model.coverage import Coverage, cover
 from fpsim.model.intercept import Interception
 from fpsim.model.layers import quantizable, without_fused_layers
@@ -66,6 +67,7 @@ def quantize_(
     calibration: Calibration | Mapping[str, LayerSample] | None = None,
     *,
     backend: str | None = None,
+    strict: bool = False,
 ) -> Handle:
     """Let a model's convolutions and linear layers compute with quantized weights and inputs, in place.
 
@@ -80,6 +82,7 @@ def quantize_(
             (tensors, tuples or dicts), or samples from :func:`fpsim.model.samples.collect`. None makes activation
             scales dynamic: the largest magnitude of each sample.
         backend: who rounds: ``numba``, ``numpy``, ``torch`` or a registered name.
+        strict: refuse blocks that do not divide a layer's input channels.
 
     Returns:
         The handle: ``handle.coverage``, ``handle.remove()``; also a context manager.
@@ -88,8 +91,13 @@ def quantize_(
         FpsimError: a rule that matches no layer, NaN in a weight, a layer that the calibration did not run.
     """
     share_threads()
+    if not isinstance(policy, Policy):
+        raise FpsimError(f"the policy is a {type(policy).__name__}; make one: fpsim.Policy.uniform(weights=…, acts=…)")
     layers = dict(quantizable(model))
     rules = policy.resolve(layers)
+    if strict:
+        for name, rule in rules.items():
+            check_whole_blocks(name, layers[name], rule)
     samples = _samples(model, rules, calibration)
     weights = {
         name: weight_operand(name, layers[name], rule.weights, backend) for name, rule in rules.items() if rule.weights

@@ -15,7 +15,7 @@ from fpsim.model.samples import LayerSample
 from fpsim.number import BlockFormat
 from fpsim.number.label import label
 from fpsim.quant.granularity import Granularity, PerBlock, PerChannel, PerTensor, parse
-from fpsim.quant.policy import TensorSpec
+from fpsim.quant.policy import Rule, TensorSpec
 from fpsim.quant.quantizer import Quantizer
 from fpsim.quant.scales import fit
 
@@ -84,6 +84,27 @@ def activation_operand(
 def dynamic_rule(rule: str) -> str:
     """The rule of scales that are found at each call: ``mse`` would cost 111 roundings, so it becomes ``max``."""
     return "max" if rule == "mse" else rule
+
+
+def check_whole_blocks(name: str, module: Any, rule: Rule) -> None:
+    """Refuse a short last block along a layer's input channels.
+
+    Raises:
+        FpsimError: the channels of the weight or of the input are no multiple of the block.
+    """
+    where = axes(module)
+    channels = module.in_features if isinstance(module, nn.Linear) else module.in_channels
+    lengths = (
+        (rule.weights, f"{name}.weight", module.weight.shape[where.into]),
+        (rule.acts, f"the input of {name}", channels),
+    )
+    for spec, what, length in lengths:
+        blocks = _blocks(spec, 0) if spec is not None else None
+        if blocks is not None and length % blocks.size:
+            raise FpsimError(
+                f"{what} has {length} input channels, which is no multiple of the block of {blocks.size}; "
+                f"drop --strict (the short last block has its own scale), or --skip {name!r}"
+            )
 
 
 def describe_acts(spec: TensorSpec, *, static: bool) -> str:

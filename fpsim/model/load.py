@@ -129,6 +129,8 @@ def _device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise FpsimError(f"unknown device {name!r}: choose cpu, cuda or cuda:N") from error
+    if device.type not in ("cpu", "cuda"):
+        raise FpsimError(f"device {name!r} is not supported: choose cpu, cuda or cuda:N")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise FpsimError(f"device {name!r} is not there ({torch.cuda.device_count()} CUDA devices): use cpu")
     return device

@@ -154,6 +154,8 @@ def fraction(text: str) -> Fraction:
     """
     try:
         base, _, exponent = text.partition("^")
+        if exponent and abs(int(exponent)) > 65536:
+            raise ValueError
         return Fraction(base) ** int(exponent) if exponent else Fraction(base)
     except (ValueError, ZeroDivisionError):
         raise FpsimError(f"{text!r} is not a number; write 3/2, 448 or 2^-126") from None
@@ -164,16 +166,17 @@ def builtin() -> dict[str, Entry]:
     """Return the built-in catalogue by name, in the order of its files."""
     from fpsim.number.names import find
 
-    folder = _folder()
+    place = folder()
     entries: dict[str, Entry] = {}
     # Files of elements first: block formats refer to them.
     for file in ("ocp", "ieee", "fnuz", "chen2024", "integers", "codebooks", "blocks"):
-        text = (folder / f"{file}.toml").read_text(encoding="utf-8")
+        text = (place / f"{file}.toml").read_text(encoding="utf-8")
         entries |= read(text, f"formats/{file}.toml", partial(find, entries=entries))
     return entries
 
 
-def _folder() -> Path:
+def folder() -> Path:
+    """Where the catalogue's files lie, installed or in a checkout."""
     try:  # not importlib.resources, whose import alone costs a sixth of `fpsim table`
         return Path(str(import_module("fpsim._formats").__file__)).parent
     except ModuleNotFoundError:  # an uninstalled checkout: the folder lies beside the package

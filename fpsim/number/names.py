@@ -42,12 +42,14 @@ def format(  # the public name: fpsim.format
     >>> format("e2m1").max, format("e2m1", bias=3).max
     (Fraction(6, 1), Fraction(3, 2))
     """
+    if isinstance(bias, bool) or not isinstance(bias, int | float | None):
+        raise FpsimError(f"bias {bias!r} is no number; give one such as 3 or 6.37")
     if isinstance(name, str):
         fmt = _named(name, files)
     elif isinstance(name, FloatFormat | IntFormat | CodebookFormat | BlockFormat):
         fmt = name
     else:
-        fmt = CodebookFormat(name="codebook", values=tuple(name))
+        fmt = _codebook(name)
     changes: dict[str, Any] = {"bias": bias, "specials": specials, "subnormals": subnormals}
     changes = {key: value for key, value in changes.items() if value is not None}
     if not changes:
@@ -57,6 +59,15 @@ def format(  # the public name: fpsim.format
     if specials is not None and specials not in set(Specials):
         raise FpsimError(f"specials {specials!r} are not one of {', '.join(Specials)}")
     return replace(fmt, **changes)
+
+
+def _codebook(values: Any) -> CodebookFormat:
+    try:
+        return CodebookFormat(name="codebook", values=tuple(float(value) for value in values))
+    except (TypeError, ValueError, OverflowError) as error:
+        if isinstance(error, FpsimError):
+            raise
+        raise FpsimError(f"{values!r} is no format: give a name, a format, or a list of numbers") from None
 
 
 def _named(name: str, files: Sequence[str]) -> Format:

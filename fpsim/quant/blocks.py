@@ -17,13 +17,15 @@ def with_scales(fmt: Format, granularity: Granularity, scale: str) -> Format:
 
     Args:
         fmt: any format.
-        granularity: which values share a scale; of no account for a block format.
+        granularity: which values share a scale; a block format has its own.
         scale: a rule of :mod:`fpsim.quant.scales`, or a scale format and a rule of blocks.
 
     Raises:
         FpsimError: unknown rule, or one that does not fit the granularity or the formats.
     """
     check_rule(scale)
+    if isinstance(fmt, BlockFormat):
+        _check_own(fmt, granularity, scale)
     if isinstance(fmt, BlockFormat) or is_rule(scale):
         return fmt
     kind, _, rule = scale.rpartition("-")
@@ -39,6 +41,14 @@ def with_scales(fmt: Format, granularity: Granularity, scale: str) -> Format:
         scale=scale_format,
         rule=ScaleRule(rule),
     )
+
+
+def _check_own(fmt: BlockFormat, granularity: Granularity, scale: str) -> None:
+    """A block format has blocks and scales of its own; other ones that were asked for must not vanish silently."""
+    if isinstance(granularity, PerBlock) and granularity.size != fmt.block:
+        raise FpsimError(f"{fmt.name} has blocks of {fmt.block}, not of {granularity.size}; drop one")
+    if not is_rule(scale) and scale != f"{fmt.scale.name}-{fmt.rule}":
+        raise FpsimError(f"{fmt.name} has the scale rule {fmt.scale.name}-{fmt.rule}, not {scale}; drop one of them")
 
 
 def check_rule(scale: str) -> None:

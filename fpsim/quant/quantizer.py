@@ -53,8 +53,6 @@ class Quantizer:
         fmt = with_scales(resolve(self.format), self.granularity, self.scale)
         if isinstance(fmt, BlockFormat):
             axis = self.granularity.axis if isinstance(self.granularity, PerBlock) else -1
-            if isinstance(self.granularity, PerBlock) and self.granularity.size != fmt.block:
-                raise FpsimError(f"{fmt.name} has blocks of {fmt.block}, not of {self.granularity.size}; drop one")
             object.__setattr__(self, "granularity", PerBlock(fmt.block, axis))
         object.__setattr__(self, "format", fmt)
         if self.scales is not None and isinstance(self.granularity, PerBlock):
@@ -149,7 +147,8 @@ def effective_scale(scale: NDArray[Any], fmt: ElementFormat, name: str = "the te
         product: NDArray[Any] = scale if own == 1 else scale * real(own)
         check(product, name)
         largest = real(float(fmt.grid.max)) * product
-    if not np.isfinite(largest).all():
+    # With scale 1 there is nothing to choose: what the type cannot hold becomes its largest number, as everywhere.
+    if not np.isfinite(largest[scale != 1]).all():
         raise FpsimError(
             f"{name}: scale {product.max()} times the largest value of {fmt.name} overflows {scale.dtype.name}; "
             "choose a smaller scale, or skip it"

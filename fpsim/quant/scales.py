@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fpsim.errors import FpsimError
-from fpsim.number import ElementFormat, IntFormat
+from fpsim.number import ElementFormat, FloatFormat, IntFormat
 
 #: Candidates of the ``mse`` rule as fractions of the largest magnitude (Kuzmin et al. 2022; Chen et al. 2024, V-A).
 CANDIDATES = np.linspace(0.1, 1.2, 111)
@@ -135,8 +136,13 @@ def _largest(fmt: ElementFormat) -> float:
     return float(fmt.grid.max) * fmt.scale(64)
 
 
+def _smallest_normal(fmt: ElementFormat) -> float:
+    """Smallest magnitude that a float format rounds with its full precision; inf for other formats."""
+    return float(fmt.grid.min_normal) * fmt.scale(64) if isinstance(fmt, FloatFormat) else math.inf
+
+
 def _symmetric(x: NDArray[Any], fmt: ElementFormat, bounds: Any, *, search: bool) -> NDArray[Any]:
-    amax = np.maximum(np.abs(bounds[0]), np.abs(bounds[1]))
+    amax = whole = np.maximum(np.abs(bounds[0]), np.abs(bounds[1]))
     top = _largest(fmt)
 
     def scale(clip: NDArray[np.float64]) -> NDArray[Any]:
@@ -147,7 +153,9 @@ def _symmetric(x: NDArray[Any], fmt: ElementFormat, bounds: Any, *, search: bool
         candidates = scale(amax[:, None] * CANDIDATES)
         best = _best(x, fmt, np.where(amax[:, None] == 0, x.dtype.type(1), candidates), None)
         amax = amax * CANDIDATES[best]
-    return np.where(amax == 0, x.dtype.type(1), scale(amax)).astype(x.dtype)
+    chosen = np.where(amax == 0, x.dtype.type(1), scale(amax)).astype(x.dtype)
+    # A format as wide as the working type (bfloat16) holds the values as they are, and no scale brings them to its top.
+    return np.where(~_is_normal(chosen) & (whole >= _smallest_normal(fmt)), x.dtype.type(1), chosen).astype(x.dtype)
 
 
 def _affine(x: NDArray[Any], fmt: IntFormat, bounds: Any, *, search: bool) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -171,7 +179,8 @@ def _best(x: NDArray[Any], fmt: ElementFormat, scales: NDArray[Any], zero_points
     from fpsim.quant.mse import squared_errors
 
     own = x.dtype.type(fmt.scale(x.dtype.itemsize * 8))
-    usable = _is_normal(scales * own)
+    tops = scales.astype(np.float64) * (fmt.hi if isinstance(fmt, IntFormat) else _largest(fmt))
+    usable = _is_normal(scales * own) & (tops <= np.finfo(x.dtype).max)
     x, candidates = _near_one(x, np.where(usable, scales * own, own))
     errors = squared_errors(x, fmt, np.ascontiguousarray(candidates), zero_points)
     return np.argmin(np.where(usable, errors, np.inf), axis=1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from fpsim.errors import FpsimError
 from fpsim.report import jsonsafe
+from fpsim.sample.npz import atomic
 
 _SECTIONS = ("model", "sampling", "quantization", "environment", "command", "reference", "rows")
 
@@ -87,10 +87,12 @@ def write_atomically(path: Path, data: bytes) -> None:
     Args:
         path: where; an existing file is replaced.
         data: the contents.
+
+    Raises:
+        FpsimError: the file cannot be written.
     """
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(data)
-    os.replace(partial, path)
+    with atomic(path) as stream:
+        stream.write(data)
 
 
 def require(module: str) -> None:

@@ -24,8 +24,8 @@ _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-
 _SUMMARY_NOTE = (
     "Every row is compared with full precision at the same noise. PSNR: of the mean squared error over all images "
     "(255 is the peak). SSIM: mean over the images (Gaussian window of 11 pixels, sigma 1.5). Final latent SQNR: "
-    "signal-to-quantization-noise ratio of the latents that enter the last step. Mean layer SQNR: over the outputs of the "
-    "quantized layers, exact ones left out. Model: stored size, 1 MB = 10⁶ bytes. ∞ means no difference."
+    "signal-to-quantization-noise ratio of the latents that enter the last step. Mean layer SQNR: over the outputs "
+    "of the quantized layers, exact ones left out. Model: stored size, 1 MB = 10⁶ bytes. ∞ means no difference."
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -60,15 +60,15 @@ def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
                 np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
 
 
-def read_npz(path: Path) -> dict[str, NDArray[Any]]:
-    """Read all arrays of an npz file; objects are refused.
+def read_npz(path: Path, only: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
+    """Read the arrays of an npz file, or only the named ones that it has; objects are refused.
 
     Raises:
         FpsimError: The file is missing, damaged or holds pickled objects.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+            return {name: archive[name] for name in archive.files if only is None or name in only}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise FpsimError(f"{path} cannot be read as npz ({reason}): delete it and run again") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -61,9 +62,15 @@ class BatchStore:
         """
         path = self.path(number)
         arrays = read_npz(path)
-        if "arr_0" not in arrays:
-            raise FpsimError(f"{path} holds no images (no array 'arr_0'): delete it and run again")
-        return arrays["arr_0"], from_arrays(arrays, path) if "latents" in arrays else None
+        return _images(arrays, path), from_arrays(arrays, path) if "latents" in arrays else None
+
+    def images(self, number: int) -> NDArray[np.uint8]:
+        """A finished batch's images alone; a trajectory beside them is not read.
+
+        Raises:
+            FpsimError: The batch is missing or its file is damaged.
+        """
+        return _images(read_npz(self.path(number), ("arr_0",)), self.path(number))
 
     def merge(self, batches: int, path: Path | None = None) -> NDArray[np.uint8]:
         """All images of the series in the order of their indices.
@@ -75,10 +82,16 @@ class BatchStore:
         Raises:
             FpsimError: A batch is missing or damaged, or the file cannot be written.
         """
-        images = np.concatenate([self.read(number)[0] for number in range(batches)])
+        images = np.concatenate([self.images(number) for number in range(batches)])
         if path is not None:
             write_npz(path, {"arr_0": images})
         return images
+
+
+def _images(arrays: Mapping[str, NDArray[Any]], path: Path) -> NDArray[np.uint8]:
+    if "arr_0" not in arrays:
+        raise FpsimError(f"{path} holds no images (no array 'arr_0'): delete it and run again")
+    return arrays["arr_0"]
 
 
 class RunFolder:
@@ -87,6 +100,7 @@ class RunFolder:
     Args:
         path: The folder; created if it does not exist.
         config: Everything that decides the run's results; JSON values.
+        overwrite: Whether a run with another configuration is deleted instead of refused.
 
     Attributes:
         path: The folder.
@@ -97,18 +111,30 @@ class RunFolder:
         FpsimError: The path is a file, cannot be written, or holds a run with another configuration.
     """
 
-    def __init__(self, path: Path, config: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, config: Mapping[str, Any], *, overwrite: bool = False) -> None:
         text = canonical(config)
         self.path = path
         self.sha256 = hashlib.sha256(text.encode()).hexdigest()
         record = path / "resume" / "config.json"
         _make_folder(record.parent, path)
+        if overwrite and record.is_file() and record.read_bytes() != text.encode():
+            shutil.rmtree(record.parent)
+            _make_folder(record.parent, path)
         self.resumed = record.is_file()
         if not self.resumed:
             with atomic(record) as stream:
                 stream.write(text.encode())
         else:
             _check_same(record, text)
+
+    def make(self, name: str) -> Path:
+        """A folder inside the run's folder.
+
+        Raises:
+            FpsimError: It cannot be made.
+        """
+        _make_folder(self.path / name)
+        return self.path / name
 
     def store(self, label: str) -> BatchStore:
         """The batches of one series of this run."""

@@ -315,5 +315,5 @@ def test_own_formats_can_be_simulated(model: LoadedModel, tmp_path: Path) -> Non
     policy = Policy.uniform(mine, [-1.0, -0.25, 0.0, 0.5, 1.0])
     given = Row(label="mine", policy=policy, weights="mine", acts="codebook")
     run = simulate(request(given), model, tmp_path, quiet)
-    assert 'element = "e2m1-2"' in run["rows"][0]["policy"] or "block = 8" in run["rows"][0]["policy"]
+    assert "[formats.mine]" in run["rows"][0]["policy"]
     assert run["rows"][0]["layers"][0]["weights"].startswith("mine")

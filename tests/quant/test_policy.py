@@ -84,6 +84,8 @@ def test_uniform_leaves_none_alone() -> None:
         ({"acts_granularity": "channel"}, "do not fold into a matrix product"),
         ({"scale": "best"}, "'best' is not one of max"),
         ({"scale": "e8m0-floor", "weights": "e2m1"}, "is for blocks, not per channel"),
+        ({"weights": "mxfp4", "weights_granularity": "block:16"}, "mxfp4 has blocks of 32, not of 16"),
+        ({"weights": "mxfp4", "scale": "e8m0-ceil"}, "mxfp4 has the scale rule e8m0-floor, not e8m0-ceil"),
     ],
 )
 def test_uniform_refuses(options: dict[str, str], wanted: str) -> None:

@@ -67,6 +67,8 @@ named = st.sampled_from(["e4m3", "int8", "uint4", "mxfp4", "nvfp4", "nf4", "chen
 @st.composite
 def specs(draw: Any, granularities: tuple[str, ...]) -> TensorSpec:
     fmt, granularity = draw(named | elements | blocks), draw(st.sampled_from(granularities))
+    if isinstance(fmt, BlockFormat) and granularity.startswith("block"):
+        granularity = f"block:{fmt.block}"  # another one is refused
     rules = ["max", "mse", "percentile", "percentile:99.5", "none"]
     if granularity.startswith("block") and not isinstance(fmt, BlockFormat):
         rules += ["e8m0-floor", "e4m3-max"]

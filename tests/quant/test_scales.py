@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import fpsim
+from fpsim import PerChannel, Quantizer
 from fpsim.errors import FpsimError
 from fpsim.quant.quantizer import effective_scale
 from fpsim.quant.scales import CANDIDATES, Scales, fit
@@ -164,7 +165,7 @@ BAD = {
     "scale below the normals": (np.array([[1e-37]], np.float32), "e4m3", "max", "no positive normal float32"),
     "unsigned, subnormal": (np.array([[1e-40, 0.0]], np.float32), "uint8", "max", "no positive normal float32"),
     "unsigned, too wide": (np.array([[-1.7e308, 1.7e308]]), "uint2", "max", "no positive normal float64"),
-    "wide format": (np.array([[1.0, 2.0]], np.float32), "bfloat16", "max", "no scale"),
+    "wide format": (np.array([[1e-38, 1e-39]], np.float32), "bfloat16", "max", "no scale"),
     "sparse": (np.array([[0.0] * 5000 + [3.0]], np.float32), "e4m3", "percentile", "so many zeros"),
     "sparse, unsigned": (np.array([[0.0] * 5000 + [3.0]], np.float32), "uint4", "percentile", "use max or mse"),
     "rule": (np.ones((1, 2), np.float32), "e4m3", "mode", "'mode' is not one of max"),
@@ -206,3 +207,20 @@ def test_formats_beyond_float64_have_no_scale(bias: int) -> None:
 def test_scales_are_positive_normal_numbers(scale: Any, zero_point: Any) -> None:
     with pytest.raises(FpsimError, match=r"scale|zero points"):
         Scales(scale, zero_point)
+
+
+@pytest.mark.parametrize("name", ["bfloat16", "tf32", "binary32", "e8m3", "e8m7"])
+@pytest.mark.parametrize("rule", ["max", "percentile", "mse"])
+def test_formats_as_wide_as_float32_need_no_scale(name: str, rule: str) -> None:
+    """No normal float32 brings ordinary values to their top, and they hold the values without one."""
+    x = np.random.default_rng(0).normal(size=(2, 64)).astype(np.float32)
+    q = Quantizer(name, PerChannel(0), rule).fit(x)
+    assert q.scales is not None
+    error = np.abs(q(x) - x).max() / np.abs(x).max()
+    assert error <= 2.0 ** -(fpsim.format(name).mantissa_bits + 1)
+    assert (q.scales.scale == 1).all() or rule == "mse"
+
+
+def test_mse_leaves_out_candidates_whose_top_overflows() -> None:
+    x = np.array([3e38, 0, -3.4e38], np.float32)
+    assert np.isfinite(Quantizer("e4m3")(x)).all()
