@@ -62,7 +62,7 @@ def _rows(options: Mapping[str, Any]) -> tuple[Row, ...]:
 
 def _split(pair: str) -> tuple[str, str]:
     # The slashes of a formats file's folders do not count: such a name ends after its '#'.
-    match = re.fullmatch(r"([^/]+|.+#[^/]+)/([^/]+|.+#[^/]+)", pair)
+    match = re.fullmatch(r"([^/#]+|[^#]+#[^/#]+)/([^/#]+|[^#]+#[^/#]+)", pair)
     if match is None:
         raise FpsimError(f"--quant {pair!r} is not of the form WEIGHTS/ACTIVATIONS, such as e4m3/e4m3 or int4/int8")
     return match[1], match[2]

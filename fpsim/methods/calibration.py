@@ -81,9 +81,8 @@ def calibrate(
         samples = collect(model.denoiser, run)
     finally:
         hook.remove()
-    found = Calibration(samples, recorder.probes())
-    _write(folder, found)
-    return found
+    _write(folder, Calibration(samples, recorder.probes()))
+    return _read(folder)  # a resumed run computes with what was read, layout of tensors included
 
 
 class _Recorder:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
-from fpsim.model.layers import axes, why_left
+from fpsim.model.layers import attends, axes, why_left
 from fpsim.number import BlockFormat, IntFormat
 from fpsim.quant.granularity import PerBlock, PerChannel, parse
 from fpsim.quant.policy import Rule, TensorSpec
@@ -86,17 +86,10 @@ def cover(model: nn.Module, rules: Mapping[str, Rule], acts: Mapping[str, str]) 
             left.append(Left(name=name, kind=kind, parameters=0, reason=reason))
         elif rule is not None and (rule.weights or rule.acts):
             quantized.append(_layer(name, module, rule, acts.get(name), stored))
-        elif rule is not None or module._parameters or not any(True for _ in module.children()) or _attends(module):
+        elif rule is not None or module._parameters or not any(True for _ in module.children()) or attends(module):
             reason = f"rule {rule.match!r}" if rule is not None else why_left(module)
-            if rule is None and _attends(module):
-                reason = "its products of queries, keys and values stay in full precision"
             left.append(Left(name=name, kind=kind, parameters=stored.full(module._parameters.values()), reason=reason))
     return Coverage(tuple(quantized), tuple(left))
-
-
-def _attends(module: nn.Module) -> bool:
-    """Whether a module multiplies activations with activations: torch's attention, or diffusers' by its processor."""
-    return isinstance(module, nn.MultiheadAttention) or hasattr(module, "processor")
 
 
 #: The weight, or what torch's older weight and spectral norm make it from.

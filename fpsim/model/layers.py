@@ -61,10 +61,17 @@ def quantizable(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
             yield name, module
 
 
+def attends(module: nn.Module) -> bool:
+    """Whether a module multiplies activations with activations: torch's attention, or diffusers' by its processor."""
+    return isinstance(module, nn.MultiheadAttention) or hasattr(module, "processor")
+
+
 def why_left(module: nn.Module) -> str:
     """Return why a module that :func:`quantizable` does not yield stays in full precision."""
     if isinstance(module, NonDynamicallyQuantizableLinear | nn.MultiheadAttention):
         return "torch's MultiheadAttention multiplies without calling its layers: full precision"
+    if attends(module):
+        return "its products of queries, keys and values stay in full precision"
     return "not a convolution or linear layer: full precision"
 
 

@@ -101,10 +101,10 @@ def test_granularities_scales_and_formats_files(model: Path, here: Path) -> None
     Path("d/mine.toml").write_text('[warm]\nexponent_bits = 3\nmantissa_bits = 2\nbias = 4.3\n\n'
         '[runs]\nkind = "block"\nelement = "int4"\nblock = 8\nscale = "e8m0"\nrule = "ceil"\n')  # fmt: skip
     words = ["--quant", "warm/runs", "--quant", "int8/d/mine.toml#warm", "--quant", "d/mine.toml#runs/d/mine.toml#warm"]
-    blocks = ["--weights-granularity", "block:16", "--scale", "mse"]
+    blocks = ["--weights-granularity", "block:8", "--scale", "mse"]
     assert simulate(model, *words, *blocks, "--formats-file", "d/mine.toml") == 0
     rows = record()["rows"]
-    assert rows[0]["weights"] == "warm (bias 4.3, all finite, max 22.7412), per block of 16, mse scale"
+    assert rows[0]["weights"] == "warm (bias 4.3, all finite, max 11.3715), per block of 8, mse scale"
     assert rows[0]["acts"].startswith("runs (int4 (-7 to 7) in blocks of 8, scale e8m0-ceil")
     assert [row["slug"] for row in rows[1:]] == ["int8_d_mine.toml_warm", "d_mine.toml_runs_d_mine.toml_warm"]
     assert simulate(model, "--quant", "e2m1/e2m1", *blocks[:2], "--acts-granularity", "block:8", "--scale",

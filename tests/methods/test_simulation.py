@@ -1,10 +1,9 @@
-"""The simulation itself, without the command line: what it records, measures and refuses."""
+"""The simulation itself, without the command line: what it records and measures."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,41 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from simulation_checks import quiet, request, row
 
 import fpsim
 from fpsim import Policy
-from fpsim.errors import FpsimError
 from fpsim.methods import calibration, simulation
-from fpsim.methods.request import Request, Row
+from fpsim.methods.request import Row
 from fpsim.methods.simulation import simulate
 from fpsim.model.load import LoadedModel
-from fpsim.sample.spec import SampleSpec
-
-SPEC = SampleSpec(steps=3, num_images=3, batch_size=2, seed=0)
-
-
-def row(weights: str = "int4", acts: str = "int8", label: str | None = None, *skip: str, scale: str = "max") -> Row:
-    policy = Policy.uniform(weights, acts, scale=scale).skip(*skip)
-    return Row(label=label or f"{weights}/{acts}", policy=policy, weights=weights, acts=acts)
-
-
-def request(*rows: Row, **changes: Any) -> Request:
-    given = Request(
-        spec=SPEC,
-        rows=rows or (row(),),
-        act_scales="static",
-        calibration_images=2,
-        backend=None,
-        dtype="float32",
-        device="cpu",
-        quantization={},
-        command="fpsim simulate",
-    )
-    return replace(given, **changes)
-
-
-def quiet(_what: str, _finished: int, _total: int) -> None:
-    """No progress."""
 
 
 @pytest.fixture(scope="module")
@@ -163,142 +135,6 @@ def test_static_and_dynamic_scales_differ(done: Any, model: LoadedModel, tmp_pat
     assert static[0]["acts"] == "int8 (-127 to 127), per tensor, max scale, static"
     assert run["rows"][0]["psnr_db"] != done[0]["rows"][0]["psnr_db"]
     assert (tmp_path / "images/full-precision.npz").read_bytes() == (done[1] / "images/full-precision.npz").read_bytes()
-
-
-def test_calibration_sees_every_timestep_on_noise_of_its_own(model: LoadedModel, tmp_path: Path) -> None:
-    given: list[tuple[Any, Any]] = []
-    original = calibration.sample_batch
-
-    def watched(*args: Any, **options: Any) -> Any:
-        given.append(args[1:3])
-        return original(*args, **options)
-
-    calibration.sample_batch, kept = watched, calibration.sample_batch
-    try:
-        found = calibration.calibrate(model, SPEC, 2, tmp_path, lambda *_: None)
-    finally:
-        calibration.sample_batch = kept
-    ((spec, indices),) = given
-    assert list(indices) == [1 << 24, (1 << 24) + 1]
-    assert (spec.steps, spec.seed) == (SPEC.steps, SPEC.seed)
-    assert found.samples["conv_in"].calls == 3
-    assert [float(torch.as_tensor(probe["timestep"])) for probe in found.probes] == [666, 333, 0]
-    assert all(probe["sample"].shape == (2, 3, 16, 16) for probe in found.probes)
-    again = calibration.calibrate(model, SPEC, 2, tmp_path, lambda *_: None)
-    assert list(again.samples) == list(found.samples)
-    for name, sample in found.samples.items():
-        assert np.array_equal(again.samples[name].values, sample.values)
-        assert again.samples[name].values.dtype == sample.values.dtype
-    for ours, theirs in zip(again.probes, found.probes, strict=True):
-        assert torch.equal(ours["sample"], theirs["sample"])
-        assert ours["sample"].stride() == theirs["sample"].stride()
-
-
-@pytest.mark.parametrize(
-    ("calls", "places"), [(1, [0]), (2, [0, 1]), (3, [0, 1, 2]), (9, [1, 4, 7]), (50, [8, 24, 41])]
-)
-def test_probes_are_spread_evenly(calls: int, places: list[int]) -> None:
-    recorder = calibration._Recorder()
-    recorder.calls = [{"call": i} for i in range(calls)]
-    assert [probe["call"] for probe in recorder.probes()] == places
-
-
-def test_probes_of_a_transformer_and_of_guidance() -> None:
-    class Transformer(torch.nn.Module):
-        def forward(self, hidden_states: torch.Tensor, timestep: Any, extra: Any = None, **kwargs: Any) -> None:
-            """Nothing."""
-
-    recorder, x = calibration._Recorder(), torch.arange(6.0).reshape(6, 1)
-    recorder(Transformer(), (x,), {"timestep": torch.tensor(3), "extra": {"ids": x, "n": 4}, "flag": False})
-    (call,) = recorder.calls
-    assert call["hidden_states"].tolist() == [[0], [3]]  # an image of the unconditional half, and one of the other
-    assert call["extra"]["ids"].tolist() == [[0], [3]]
-    assert (call["extra"]["n"], call["flag"], int(call["timestep"])) == (4, False, 3)
-
-
-# --- what is refused, and before what ---
-
-REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
-    "no row": (lambda: request(rows=()), "there is nothing to simulate"),
-    "twice": (lambda: request(row(), row()), "'int4/int8' is given twice"),
-    "twice but for capitals": (lambda: request(row(), row(label="INT4/int8")), "is given twice"),
-    "twice as a file": (lambda: request(row(), row(label="int4 int8")), "is given twice"),
-    "the reference": (lambda: row(label="full precision"), "cannot name a quantization"),
-    "the reference's file": (lambda: row(label="Full-Precision"), "cannot name a quantization"),
-    "the calibration": (lambda: row(label="calibration"), "cannot name a quantization"),
-    "the configuration": (lambda: row(label="config.json"), "cannot name a quantization"),
-}
-
-
-@pytest.mark.parametrize("case", REFUSED)
-def test_refused_requests(case: str) -> None:
-    build, wanted = REFUSED[case]
-    with pytest.raises(FpsimError, match=wanted):
-        build()
-
-
-BEFORE_WORK = {
-    "a glob": (request(row("int4", "int8", None, "conv_inn")), "the nearest layer is 'conv_in'"),
-    "a scheduler": (request(spec=replace(SPEC, scheduler="dimm")), "unknown scheduler 'dimm'"),
-    "too many steps": (request(spec=replace(SPEC, steps=1001)), "1001 steps are more than the 1000"),
-    "prompts": (request(spec=replace(SPEC, prompts=("a",))), "takes no prompts"),
-    "guidance": (request(spec=replace(SPEC, guidance_scale=2.0)), "has no guidance"),
-}
-
-
-@pytest.mark.parametrize("case", BEFORE_WORK)
-def test_refused_before_any_work(case: str, model: LoadedModel, tmp_path: Path) -> None:
-    wrong, wanted = BEFORE_WORK[case]
-    with pytest.raises(FpsimError, match=wanted):
-        simulate(wrong, model, tmp_path / "run", quiet)
-    assert not (tmp_path / "run").exists()  # so that the corrected command may use the same folder
-
-
-CHANGES = {
-    "batch_size": {"spec": replace(SPEC, batch_size=3)},
-    "seed": {"spec": replace(SPEC, seed=1)},
-    "steps": {"spec": replace(SPEC, steps=2)},
-    "scheduler": {"spec": replace(SPEC, scheduler="euler")},
-    "act_scales": {"act_scales": "dynamic"},
-    "calibration_images": {"calibration_images": 3},
-    "backend": {"backend": "torch"},
-    "policies": {"rows": (row(), row("e4m3", "e4m3"))},
-}
-
-
-@pytest.mark.parametrize("key", CHANGES)
-def test_another_run_in_the_same_folder_is_refused(key: str, done: Any, model: LoadedModel) -> None:
-    rows = (row(), row("e4m3", "e4m3", None, "conv_in"))
-    with pytest.raises(FpsimError, match=f"already holds another run .*{key}"):
-        simulate(replace(request(*rows), **CHANGES[key]), model, done[1], quiet)
-
-
-def test_the_name_of_the_models_own_scheduler_is_the_same_run(done: Any, model: LoadedModel) -> None:
-    rows = (row(), row("e4m3", "e4m3", None, "conv_in"))
-    assert simulate(request(*rows, spec=replace(SPEC, scheduler=None)), model, done[1], quiet) == done[0]
-
-
-@pytest.mark.parametrize("file", ["samples.npz", "samples.json", "probes.pt"])
-def test_a_damaged_calibration_is_named(file: str, model: LoadedModel, tmp_path: Path) -> None:
-    calibration.calibrate(model, SPEC, 1, tmp_path, lambda *_: None)
-    (tmp_path / file).write_bytes(b"{ broken")
-    with pytest.raises(FpsimError, match="delete it and run again") as caught:
-        calibration.calibrate(model, SPEC, 1, tmp_path, lambda *_: None)
-    assert "\n" not in str(caught.value)
-
-
-def test_images_too_small_for_the_scores_are_refused_before_the_rows(tmp_path: Path, model: LoadedModel) -> None:
-    unet: Any = model.denoiser
-    small = replace(model, denoiser=unet)
-    kept = unet.config.sample_size
-    unet.register_to_config(sample_size=8)
-    told: list[str] = []
-    try:
-        with pytest.raises(FpsimError, match="8 x 8"):
-            simulate(request(), small, tmp_path, lambda what, *_: told.append(what))
-    finally:
-        unet.register_to_config(sample_size=kept)
-    assert set(told) == {"full precision"}
 
 
 def test_a_row_of_any_label_is_kept_apart(model: LoadedModel, tmp_path: Path) -> None:
