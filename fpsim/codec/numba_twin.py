@@ -18,6 +18,7 @@ numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
 
 from fpsim.codec import numba_kernels as kernels  # noqa: E402 - after the threading layer is chosen
 from fpsim.codec.numba_ops import LANES, bits_of, float_of, round_magic  # noqa: E402
+from fpsim.codec.numba_threads import run  # noqa: E402
 
 Floats = NDArray[np.floating]
 
@@ -35,15 +36,15 @@ class NumbaBackend:
         p, real = plan(fmt, x.dtype.itemsize * 8), x.dtype.type
         if isinstance(p, LinearPlan):
             shift = np.zeros_like(scale) if zero_point is None else zero_point
-            kernels.linear(x, out, scale, real(p.lo) - shift, real(p.hi) - shift)
+            run(kernels.linear, x, out, scale, real(p.lo) - shift, real(p.hi) - shift)
         elif isinstance(p, TablePlan) and len(p.values) <= kernels.FEW:
-            kernels.small_table(x, out, scale, (p.thresholds, p.values, p.keep_zero_sign))
+            run(kernels.small_table, x, out, scale, (p.thresholds, p.values, p.keep_zero_sign))
         elif isinstance(p, TablePlan):
-            kernels.table(x, out, scale, real(-0.0), (p.thresholds, p.values, p.keep_zero_sign))
+            run(kernels.table, x, out, scale, real(-0.0), (p.thresholds, p.values, p.keep_zero_sign))
         elif p.integer:
-            kernels.integer(x, out, scale, real(p.zero), integer_constants(p))
+            run(kernels.integer, x, out, scale, real(p.zero), integer_constants(p))
         else:
-            kernels.magic(x, out, scale, real(p.zero), magic_constants(p))
+            run(kernels.magic, x, out, scale, real(p.zero), magic_constants(p))
 
     def quantize_blocks(self, x: Floats, fmt: BlockFormat, out: Floats) -> bool:
         """Quantize whole blocks of a contiguous array in one pass; False where only the general way serves.
@@ -62,7 +63,7 @@ class NumbaBackend:
         elements = "linear" if linear else "multiply" if exact else "divide"
         kernel = kernels.blocks_kernel(fmt.block, scale_of, elements)
         constants = linear_constants(p) if isinstance(p, LinearPlan) else (*magic_constants(p), real(p.zero))
-        kernel(x.reshape(-1), out.reshape(-1), limits, real(own), real(1 / own), constants)
+        run(kernel, x.reshape(-1), out.reshape(-1), limits, real(own), real(1 / own), constants)
         return True
 
     def _rule(self, x: Floats, fmt: BlockFormat) -> tuple[Any, tuple[Any, ...]] | None:
@@ -88,7 +89,7 @@ def tensor_amax(x: Floats) -> float:
     block = 1 << 13
     whole = flat.size // block
     found = np.zeros(whole + 1, x.dtype)
-    kernels.amax_kernel(block)(flat[: whole * block], found)
+    run(kernels.amax_kernel(block), flat[: whole * block], found)
     rest = np.fmax.reduce(np.abs(flat[whole * block :]), initial=0)
     return float(min(np.fmax(found.max(), rest), np.finfo(x.dtype).max))
 

@@ -122,3 +122,28 @@ def test_bfloat16_networks(model: Path, here: Path) -> None:
 def test_schedulers_are_recorded_by_their_class(model: Path, here: Path) -> None:
     assert simulate(model, "--quant", "int8/int8", "--scheduler", "euler") == 0
     assert record()["sampling"]["scheduler"] == "EulerDiscreteScheduler"
+
+
+def test_strict_refuses_short_blocks(model: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert simulate(model, "--quant", "mxfp4/none", "--strict") == 2
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert message.startswith("error: conv_in.weight has 3 input channels, which is no multiple of the block of 32")
+    assert not Path("run").exists()
+    assert simulate(model, "--quant", "none/mxfp4", "--strict") == 2
+    assert "the input of conv_in has 3 input channels" in capsys.readouterr().err
+    assert (
+        simulate(model, "--quant", "e2m1/none", "--weights-granularity", "block:8", "--strict", "--skip", "conv_in")
+        == 0
+    )
+    assert "--strict" in record()["command"]
+
+
+def test_overwrite_starts_afresh(model: Path, whole: Path, here: Path) -> None:
+    shutil.copytree(whole, "run")
+    assert simulate(model, "--quant", "int8/int8", "--overwrite") == 0
+    assert [row["label"] for row in record()["rows"]] == ["int8/int8"]
+    assert "--overwrite" not in record()["command"]
+    assert sorted(file.name for file in Path("run/images").iterdir()) == ["full-precision.npz", "int8_int8.npz"]
+    first = results(here / "run")
+    assert simulate(model, "--quant", "int8/int8", "--overwrite") == 0  # the same run: nothing to start afresh
+    assert results(here / "run") == first

@@ -10,6 +10,9 @@ import numba
 import pytest
 import torch
 from diffusers import DDIMScheduler
+from simulation_checks import quiet, request, row
+
+from fpsim.methods.simulation import simulate
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "model"))
 
@@ -39,3 +42,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model(folder: Path) -> LoadedModel:
     """The model, shared: tests leave it as it is."""
     return load(str(folder))
+
+
+@pytest.fixture(scope="module")
+def done(model: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+    """A finished run of two rows."""
+    out = tmp_path_factory.mktemp("run")
+    return simulate(request(row(), row("e4m3", "e4m3", None, "conv_in")), model, out, quiet), out

@@ -21,13 +21,6 @@ from fpsim.methods.simulation import simulate
 from fpsim.model.load import LoadedModel
 
 
-@pytest.fixture(scope="module")
-def done(model: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
-    """A finished run of two rows."""
-    out = tmp_path_factory.mktemp("run")
-    return simulate(request(row(), row("e4m3", "e4m3", None, "conv_in")), model, out, quiet), out
-
-
 def test_the_record_has_everything(done: Any, model: LoadedModel) -> None:
     run, out = done
     assert list(run) == [

@@ -167,3 +167,16 @@ def test_weights_are_rounded_before_the_first_forward() -> None:
     with fpsim.quantize_(layer, Policy.uniform("int4")) as handle:
         rounded = handle.weights[""].rounded
         assert torch.equal(rounded, Quantizer("int4", fpsim.PerChannel(0))(layer.weight.detach()))
+
+
+def test_strict_blocks_must_divide_the_input_channels() -> None:
+    model = nn.Sequential(nn.Conv2d(6, 4, 3, groups=2), nn.ConvTranspose2d(4, 6, 3), nn.Flatten(), nn.Linear(96, 8))
+    x = torch.randn(1, 6, 4, 4)
+    with fpsim.quantize_(model, Policy.uniform("int4", weights_granularity="block:3").skip("1"), strict=True):
+        model(x)
+    with pytest.raises(FpsimError, match=r"^1\.weight has 4 input channels, .* block of 3; drop --strict"):
+        fpsim.quantize_(model, Policy.uniform("int4", weights_granularity="block:3"), strict=True)
+    with pytest.raises(FpsimError, match="^the input of 0 has 6 input channels, .* block of 4"):
+        fpsim.quantize_(model, Policy.uniform(acts="int4", acts_granularity="block:4"), strict=True)
+    with fpsim.quantize_(model, Policy.uniform("mxfp4", "mxfp4")):
+        model(x)  # a short last block has its own scale

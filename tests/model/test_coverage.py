@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 import warnings
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from tiny_layers import LowRank, weight_normed
+from tiny_pipelines import tiny_unet
 from torch import nn
 
 import fpsim
@@ -20,7 +20,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from backends import plain_backend  # noqa: F401 - a fixture
 
 
-def test_coverage_of_a_unet_lists_each_module_once(unet: Any) -> None:
+def test_coverage_of_a_unet_lists_each_module_once() -> None:
+    unet = tiny_unet(channels=3)
     policy = Policy.uniform("int4", "int8").skip("conv_in", "*.to_out.*").rule("conv_out", weights=None, acts=None)
     with fpsim.quantize_(unet, policy) as handle:
         coverage = handle.coverage

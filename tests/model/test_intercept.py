@@ -13,23 +13,19 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny_layers import ACTS, STOCK, WEIGHTS, LowRank, Standardized, by_hand, weight_normed
+from tiny_layers import (
+    POLICY,
+    STOCK,
+    LowRank,
+    Standardized,
+    X,
+    by_hand,
+    mixed_model,
+)
 from torch import Tensor, nn
 
 import fpsim
 from fpsim import Policy
-
-POLICY = Policy.uniform(WEIGHTS, ACTS)
-
-
-def model() -> nn.Module:
-    torch.manual_seed(0)
-    parts = [nn.Conv2d(3, 4, 3), Standardized(4, 4, 3), weight_normed("new"), nn.Flatten(), LowRank(16, 5, 2)]
-    parts[2] = nn.Sequential(nn.Conv2d(4, 3, 1), parts[2], nn.ConvTranspose2d(4, 4, 1))
-    return nn.Sequential(*parts)
-
-
-X = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(3))
 
 
 def test_nested_rounding_is_rounding_of_the_rounded() -> None:
@@ -59,7 +55,7 @@ def test_a_forward_put_on_later_survives() -> None:
 
 
 def test_bypass_is_full_precision_for_a_while() -> None:
-    net = model()
+    net = mixed_model()
     with torch.no_grad():
         plain = net(X)
         with fpsim.quantize_(net, POLICY) as handle:
@@ -72,7 +68,7 @@ def test_bypass_is_full_precision_for_a_while() -> None:
 
 
 def test_a_copy_of_a_quantized_model_computes_with_its_own_weights() -> None:
-    net = model()
+    net = mixed_model()
     with torch.no_grad(), fpsim.quantize_(net, POLICY):
         wanted = net(X)
         twin = copy.deepcopy(net)

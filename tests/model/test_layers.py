@@ -5,20 +5,22 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny_layers import ACTS, STOCK, WEIGHTS, OwnConvForward, Standardized, by_hand, weight_normed
-from torch import Tensor, nn
+from tiny_layers import (
+    ACTS,
+    POLICY,
+    STOCK,
+    WEIGHTS,
+    OwnConvForward,
+    Standardized,
+    by_hand,
+    quantized,
+    weight_normed,
+)
+from torch import nn
 
 import fpsim
 from fpsim import PerBlock, Policy, Quantizer
 from fpsim.model.layers import has_plain_weight, is_stock, quantizable
-
-POLICY = Policy.uniform(WEIGHTS, ACTS)
-
-
-@torch.no_grad()
-def quantized(model: nn.Module, x: Tensor, policy: Policy = POLICY) -> Tensor:
-    with fpsim.quantize_(model, policy):
-        return model(x)
 
 
 @pytest.mark.parametrize("case", STOCK)

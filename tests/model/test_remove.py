@@ -6,25 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_layers import ACTS, WEIGHTS, LowRank, Standardized, weight_normed
+from tiny_layers import POLICY, X, mixed_model
 from tiny_pipelines import tiny_unet
 from torch import nn
 
 import fpsim
 from fpsim import Policy
 from fpsim.errors import FpsimError
-
-POLICY = Policy.uniform(WEIGHTS, ACTS)
-
-
-def model() -> nn.Module:
-    torch.manual_seed(0)
-    parts = [nn.Conv2d(3, 4, 3), Standardized(4, 4, 3), weight_normed("new"), nn.Flatten(), LowRank(16, 5, 2)]
-    parts[2] = nn.Sequential(nn.Conv2d(4, 3, 1), parts[2], nn.ConvTranspose2d(4, 4, 1))
-    return nn.Sequential(*parts)
-
-
-X = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(3))
 
 
 def state(net: nn.Module) -> Any:
@@ -58,7 +46,7 @@ def same(before: Any, after: Any) -> bool:
 
 @pytest.mark.parametrize("calibration", [None, [X]], ids=["dynamic", "static"])
 def test_remove_restores_bit_for_bit(calibration: Any) -> None:
-    net = model()
+    net = mixed_model()
     before = state(net)
     handle = fpsim.quantize_(net, POLICY, calibration)
     with torch.no_grad():
@@ -71,7 +59,7 @@ def test_remove_restores_bit_for_bit(calibration: Any) -> None:
 
 
 def test_parameters_and_buffers_do_not_change_while_quantized() -> None:
-    net = model()
+    net = mixed_model()
     kept = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     with fpsim.quantize_(net, POLICY):
         net(X).sum().backward()
@@ -80,7 +68,7 @@ def test_parameters_and_buffers_do_not_change_while_quantized() -> None:
 
 
 def test_a_context_restores_after_an_error() -> None:
-    net = model()
+    net = mixed_model()
     before = state(net)
     with pytest.raises(RuntimeError, match="stop"), fpsim.quantize_(net, POLICY):
         raise RuntimeError("stop")
@@ -91,7 +79,7 @@ def test_a_context_restores_after_an_error() -> None:
 
 
 def test_an_error_while_attaching_leaves_the_model_alone() -> None:
-    net = model()
+    net = mixed_model()
     before = state(net)
     with pytest.raises(FpsimError, match="matches no layer"):
         fpsim.quantize_(net, POLICY.skip("nothing"))
@@ -105,7 +93,7 @@ def test_an_error_while_attaching_leaves_the_model_alone() -> None:
 @pytest.mark.parametrize("order", [(1, 0), (0, 1)], ids=["reverse", "as attached"])
 def test_twice(order: tuple[int, int]) -> None:
     """The second policy rounds what the first one rounded; any order of removal ends at the original."""
-    net = model()
+    net = mixed_model()
     before = state(net)
     first = fpsim.quantize_(net, Policy.uniform("int8", "int8"))
     with torch.no_grad():
@@ -120,10 +108,10 @@ def test_twice(order: tuple[int, int]) -> None:
     if order == (1, 0):
         assert torch.equal(between, once)
     else:
-        with fpsim.quantize_(model(), Policy.uniform("e2m1", "e4m3")) as _:
+        with fpsim.quantize_(mixed_model(), Policy.uniform("e2m1", "e4m3")) as _:
             pass
         assert not torch.equal(between, once)
-        other = model()
+        other = mixed_model()
         with torch.no_grad(), fpsim.quantize_(other, Policy.uniform("e2m1", "e4m3")):
             assert torch.equal(between, other(X))
     handles[order[1]].remove()

@@ -8,15 +8,23 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from test_layers import quantized
-from tiny_layers import ACTS, STOCK, WEIGHTS, LowRank, OwnConvForward, Standardized, by_hand, weight_normed
+from tiny_layers import (
+    ACTS,
+    POLICY,
+    STOCK,
+    WEIGHTS,
+    LowRank,
+    OwnConvForward,
+    Standardized,
+    by_hand,
+    quantized,
+    weight_normed,
+)
 from torch import Tensor, nn
 
 import fpsim
 from fpsim import PerChannel, Policy, Quantizer
 from fpsim.errors import FpsimError
-
-POLICY = Policy.uniform(WEIGHTS, ACTS)
 
 
 def test_an_overridden_inner_convolution_is_quantized_after_its_transform() -> None:

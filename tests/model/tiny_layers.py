@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from fpsim import PerChannel, Quantizer
+import fpsim
+from fpsim import PerChannel, Policy, Quantizer
 
 WEIGHTS, ACTS = "e2m1", "int8"
 
@@ -111,3 +112,24 @@ def weight_normed(kind: str) -> nn.Module:
     with torch.no_grad():
         normed = norm(conv)
     return normed
+
+
+POLICY = Policy.uniform(WEIGHTS, ACTS)
+
+
+@torch.no_grad()
+def quantized(model: nn.Module, x: Tensor, policy: Policy = POLICY) -> Tensor:
+    """The output of a model under a policy, with dynamic scales."""
+    with fpsim.quantize_(model, policy):
+        result: Tensor = model(x)
+        return result
+
+
+X = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(3))
+
+
+def mixed_model() -> nn.Module:
+    """A model for ``X`` with layers of many kinds, one inside the other."""
+    torch.manual_seed(0)
+    inner = nn.Sequential(nn.Conv2d(4, 3, 1), weight_normed("new"), nn.ConvTranspose2d(4, 4, 1))
+    return nn.Sequential(nn.Conv2d(3, 4, 3), Standardized(4, 4, 3), inner, nn.Flatten(), LowRank(16, 5, 2))
