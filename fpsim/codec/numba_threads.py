@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 #: Below this many values one thread takes under 0.1 ms, and a busy core cannot hold up a second one that the call
 #: would wait for (16 ms were measured, whatever the size).
-SOLO = 1 << 19
+SOLO = 1 << 17
 
 
 def run(kernel: Callable[..., None], x: NDArray[np.floating], *arguments: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -73,6 +74,26 @@ def _rounded(x: Tensor, quantizer: Quantizer) -> Tensor:
     return result
 
 
+class _Scratch(threading.local):
+    """Memory for a rounded input until its product is computed, the same for every layer of a thread.
+
+    Fresh memory costs more than the rounding itself: its pages must be mapped first. Without gradients nothing but
+    the product reads a rounded input.
+    """
+
+    def __init__(self) -> None:
+        self.memory = torch.empty(0)
+
+    def take(self, count: int) -> Tensor:
+        """``count`` float32 numbers, until the next call."""
+        if self.memory.numel() < count:
+            self.memory = torch.empty(count)
+        return self.memory[:count]
+
+
+_SCRATCH = _Scratch()
+
+
 def _is_fixed_per_tensor(quantizer: Quantizer) -> bool:
     return isinstance(quantizer.granularity, PerTensor) and quantizer.scales is not None
 
@@ -97,11 +118,11 @@ class _FixedPerTensor:
         chosen = choose(self.name, x)
         if chosen.arrays != "numpy":
             return None
-        y = torch.empty_like(x)  # keeps the memory format, so both flat views run in the same order
-        target = y if x.is_contiguous() else y.movedim(1, -1)
-        source, result = (tensor.detach().numpy().reshape(1, -1) for tensor in (dense, target))
-        chosen.quantize(source, self.format, self.scale, result, self.zero_point)
-        return y
+        flat = torch.empty(x.numel()) if torch.is_grad_enabled() else _SCRATCH.take(x.numel())
+        source = dense.detach().numpy().reshape(1, -1)
+        chosen.quantize(source, self.format, self.scale, flat.numpy().reshape(1, -1), self.zero_point)
+        target = flat.view(dense.shape)
+        return target if x.is_contiguous() else target.movedim(-1, 1)  # in the memory format of the input
 
 
 class WeightOperand:

@@ -176,7 +176,7 @@ def test_strict_blocks_must_divide_the_input_channels() -> None:
         model(x)
     with pytest.raises(FpsimError, match=r"^1\.weight has 4 input channels, .* block of 3; drop --strict"):
         fpsim.quantize_(model, Policy.uniform("int4", weights_granularity="block:3"), strict=True)
-    with pytest.raises(FpsimError, match="^the input of 0 has 6 input channels, .* block of 4"):
+    with pytest.raises(FpsimError, match=r"^the input of 0 has 6 input channels, .* block of 4"):
         fpsim.quantize_(model, Policy.uniform(acts="int4", acts_granularity="block:4"), strict=True)
     with fpsim.quantize_(model, Policy.uniform("mxfp4", "mxfp4")):
         model(x)  # a short last block has its own scale
