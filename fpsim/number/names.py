@@ -12,7 +12,7 @@ from fpsim.errors import FpsimError
 from fpsim.number import BlockFormat, CodebookFormat, FloatFormat, Format, IntFormat, ScaleRule, Specials
 from fpsim.number.catalogue import Entry, builtin, from_file
 
-_FLOAT = re.compile(r"(chen-)?e(\d{1,2})m(\d{1,2})(?:-(ieee|fn|fnuz|none))?")
+_FLOAT = re.compile(r"(chen-)?e(0|[1-9]\d?)m(0|[1-9]\d?)(?:-(ieee|fn|fnuz|none))?")
 _INT = re.compile(r"(u?)int(\d{1,2})(-full)?")
 _RULE = re.compile(r"(.+)-(floor|ceil|even|rceil)")
 

@@ -149,10 +149,11 @@ def _row_details(row: Mapping[str, Any]) -> str:
         "PSNR": _spread(row["psnr_db"]["per_image"], 1, " dB"),
         "SSIM": _spread(row["ssim"]["per_image"], 3, ""),
     }
-    policy = f'<details class="plain"><summary>Policy file</summary><pre>{escape(row["policy"])}</pre></details>'
+    rules = escape(row["policy"])
+    policy = f'<details class="plain"><summary>Policy file</summary><pre>{rules}</pre></details>'
     return (
         f"<details><summary><b>{escape(row['label'])}</b> <span>{counts}</span></summary>{facts(described)}"
-        f"{policy if row.get('policy') else ''}{_scrolled(layer_table(row['layers']))}{kept if left else ''}</details>"
+        f"{policy}{_scrolled(layer_table(row['layers']))}{kept if left else ''}</details>"
     )
 
 

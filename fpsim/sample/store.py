@@ -118,7 +118,10 @@ class RunFolder:
         record = path / "resume" / "config.json"
         _make_folder(record.parent, path)
         if overwrite and record.is_file() and record.read_bytes() != text.encode():
-            shutil.rmtree(record.parent)
+            for old in (record.parent, path / "images"):
+                shutil.rmtree(old, ignore_errors=True)
+            for name in ("run.json", "report.html", "sheet.png"):  # they describe the run that is gone
+                (path / name).unlink(missing_ok=True)
             _make_folder(record.parent, path)
         self.resumed = record.is_file()
         if not self.resumed:

@@ -86,3 +86,13 @@ def test_bad_input(case: str, model: Path, here: Path, capsys: pytest.CaptureFix
 
 def test_an_output_folder_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
     refused(capsys, run(["simulate", *ONE]), "Missing option '--out'")
+
+
+def test_strict_blocks_that_do_not_divide(model: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--weights", "mxfp4", "--acts", "none"]
+    refused(
+        capsys,
+        simulate(model, *words, "--strict"),
+        "3 input channels, which is no multiple of the block of 32; drop --strict",
+    )
+    assert simulate(model, *words) == 0  # a short last block has its own scale

@@ -103,3 +103,14 @@ def test_a_process_that_is_stopped_loses_nothing_finished(
     calibrated = 1  # at most; the calibration's batch is no file of its own
     assert 6 - finished <= len(sampled) <= 6 - finished + calibrated
     assert results(here / "run") == results(whole)
+
+
+def test_overwrite_starts_afresh_only_where_the_run_is_another(model: Path, here: Path) -> None:
+    assert simulate(model, "--quant", "e4m3/e4m3") == 0
+    first = (here / "run" / "run.json").read_bytes()
+    assert simulate(model, "--quant", "e4m3/e4m3", "--overwrite") == 0
+    assert (here / "run" / "run.json").read_bytes() == first
+    assert simulate(model, "--quant", "int4/int8") == 2
+    assert simulate(model, "--quant", "int4/int8", "--overwrite") == 0
+    assert not (here / "run" / "images" / "e4m3_e4m3.npz").exists()
+    assert (here / "run" / "run.json").read_bytes() != first

@@ -46,6 +46,7 @@ def row(label: str, slug: str, index: int, names: Sequence[str], count: int) -> 
         "images": f"images/{slug}.npz",
         "weights": "e4m3 (OCP, fn, max 448), per channel, mse scale",
         "acts": "e4m3 (OCP, fn, max 448), per tensor, static mse scale",
+        "policy": '[[rule]]\nmatch = "*"\nweights = "e4m3"\nacts = "e4m3"\n',
         "model_bytes": 2_740_000 // (index + 1),
         "model_bytes_full": 10_939_780,
         "psnr_db": {"mean": quality, "per_image": psnr},

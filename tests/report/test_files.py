@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -65,10 +67,10 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     path = tmp_path / "report.html"
     files.write_atomically(path, b"old")
 
-    def full_disk(self: Path, data: bytes) -> int:
-        raise OSError("No space left on device")
+    def full_disk(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full_disk)
-    with pytest.raises(OSError, match="No space"):
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(FpsimError, match="No space left on device"):
         files.write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
