@@ -29,8 +29,8 @@ unit: $(VENV)/.stamp-test
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 wheel: $(VENV)/.stamp-test
-	rm -rf dist build
-	$(BIN)/python -m build --wheel --no-isolation --outdir dist . > /dev/null
+	rm -rf dist build && mkdir dist
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist . > dist/build.log 2>&1 || { cat dist/build.log; exit 1; }
 	$(BIN)/python tests/check_wheel.py dist
 
 clean:
