@@ -8,6 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from fpsim import __version__
 from fpsim.errors import FpsimError
 from fpsim.measure.paired import paired_scores
@@ -21,6 +23,7 @@ from fpsim.model.build import check_whole_blocks
 from fpsim.model.layer_stats import measure_layers
 from fpsim.model.layers import quantizable
 from fpsim.model.load import LoadedModel
+from fpsim.model.weights_check import fingerprint
 from fpsim.quant import policy_toml
 from fpsim.sample import schedulers
 from fpsim.sample.npz import atomic
@@ -92,6 +95,7 @@ def _config(request: Request, model: LoadedModel) -> dict[str, Any]:
             "class": type(model.denoiser).__name__,
             "parameters": model.parameters,
             "sha256": model.sha256,
+            **_other_networks(model),
             "source": model.source,
         },
         "sampling": {
@@ -111,6 +115,17 @@ def _config(request: Request, model: LoadedModel) -> dict[str, Any]:
         "policies": {row.label: policy_toml.dumps(row.policy) for row in request.rows},
         "environment": {**environment(), "fpsim": __version__},
     }
+
+
+def _other_networks(model: LoadedModel) -> dict[str, Any]:
+    """Hashes of the text encoders and the autoencoder, which decide the images as well; nothing for a bare U-Net."""
+    if model.pipeline is None:
+        return {}
+    parts: dict[str, Any] = model.pipeline.components
+    networks = {
+        name: part for name, part in parts.items() if isinstance(part, nn.Module) and part is not model.denoiser
+    }
+    return {"other_networks": {name: fingerprint(part) for name, part in sorted(networks.items())}}
 
 
 def _sample(store: BatchStore, model: LoadedModel, spec: SampleSpec, what: str, progress: Progress) -> None:
