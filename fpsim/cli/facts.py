@@ -143,11 +143,6 @@ def not_finite(fmt: FloatFormat) -> str:
     return ", ".join(words)
 
 
-def bias_text(bias: float) -> str:
-    """Return a bias without needless digits."""
-    return f"{bias:d}" if isinstance(bias, int) else repr(bias)
-
-
 def bias_split(fmt: FloatFormat) -> tuple[str, str]:
     """Return a real bias as its integer part and its fraction, such as ``("2", "0.7")`` for 2.7."""
     whole = math.floor(fmt.bias)

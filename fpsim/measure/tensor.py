@@ -36,7 +36,23 @@ def sqnr_db(reference: NDArray[Any], approximation: NDArray[Any]) -> float:
     20.0
     """
     signal, noise = _energies(reference, approximation)
-    if np.size(reference) == 0 or math.isnan(signal) or math.isnan(noise):
+    return sqnr_of_energies(signal, noise) if np.size(reference) else math.nan
+
+
+def sqnr_of_energies(signal: float, noise: float) -> float:
+    """The signal-to-quantization-noise ratio of sums that were collected elsewhere.
+
+    Args:
+        signal: the sum of the squared reference values.
+        noise: the sum of the squared errors.
+
+    Returns:
+        Decibels, with the limits of :func:`sqnr_db`.
+
+    >>> sqnr_of_energies(100.0, 1.0), sqnr_of_energies(1.0, 0.0), sqnr_of_energies(1.0, math.inf)
+    (20.0, inf, -inf)
+    """
+    if math.isnan(signal) or math.isnan(noise):
         return math.nan
     if noise == 0:
         return math.inf

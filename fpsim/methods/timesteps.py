@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fpsim.errors import FpsimError
+from fpsim.measure.tensor import sqnr_of_energies
 from fpsim.sample.store import BatchStore
 
 
@@ -37,10 +37,9 @@ def timestep_errors(reference: BatchStore, store: BatchStore, batches: int) -> l
         times = exact.timesteps
     if times is None or energies is None:
         return []
-    return [
-        {"step": i, "t": float(t), "latent_sqnr_db": _db(*energies[0, :, i]), "output_sqnr_db": _db(*energies[1, :, i])}
-        for i, t in enumerate(times)
-    ]
+    latents, outputs = ([sqnr_of_energies(*pair) for pair in kind.T] for kind in energies)
+    calls = enumerate(zip(times, latents, outputs, strict=True))
+    return [{"step": i, "t": float(t), "latent_sqnr_db": a, "output_sqnr_db": b} for i, (t, a, b) in calls]
 
 
 def _energies(exact: NDArray[np.float32], ours: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -48,9 +47,3 @@ def _energies(exact: NDArray[np.float32], ours: NDArray[np.float32]) -> NDArray[
     axes = tuple(range(1, exact.ndim))
     signal = np.square(exact, dtype=np.float64).sum(axis=axes)
     return np.stack([signal, np.square(exact.astype(np.float64) - ours).sum(axis=axes)])
-
-
-def _db(signal: float, noise: float) -> float:
-    if noise == 0:
-        return math.inf
-    return 10 * math.log10(signal / noise) if signal else -math.inf

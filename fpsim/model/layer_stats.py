@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fpsim.measure.tensor import sqnr_of_energies
 from fpsim.model.attach import Handle
 
 
@@ -52,11 +52,7 @@ class _Sums:
 
     @property
     def sqnr_db(self) -> float | None:
-        if not self.count:
-            return None
-        if not self.noise:
-            return math.inf
-        return 10 * math.log10(self.signal / self.noise) if self.signal else -math.inf
+        return sqnr_of_energies(self.signal, self.noise) if self.count else None
 
     @property
     def sparsity(self) -> float | None:

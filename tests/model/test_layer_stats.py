@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 import fpsim
 from fpsim import PerChannel, Policy, Quantizer
+from fpsim.model import layer_stats
 from fpsim.model.layer_stats import measure_layers
 
 
@@ -132,3 +133,12 @@ def test_an_error_leaves_no_hook() -> None:
             measure_layers(net, handle, [fail])
         assert not any(part._forward_hooks for part in net.modules())
         assert all(operand.active and operand.watch is None for operand in handle.acts.values())
+
+
+def test_an_overflowing_error_is_a_number_and_no_exception() -> None:
+    """Activations that became Inf make the noise infinite; the ratio is −inf, not a domain error."""
+    sums = layer_stats._Sums()
+    sums.add(torch.ones(3), torch.tensor([1.0, float("inf"), 1.0]))
+    assert sums.sqnr_db == float("-inf")
+    sums.add(torch.ones(1), torch.tensor([float("nan")]))
+    assert math.isnan(sums.sqnr_db or 0.0)
