@@ -47,11 +47,11 @@ class NanPolicy(StrEnum):
 
     #: NaN stays NaN in values; encoding it is an error.
     KEEP = "keep"
-    #: +0, or the value of code 0.
+    #: What +0 becomes.
     ZERO = "zero"
-    #: −0, as ml_dtypes has it; +0 where there is no −0.
+    #: What −0 becomes, as in ml_dtypes.
     NEGATIVE_ZERO = "negative-zero"
-    #: The largest finite value, as CUDA's conversions to FP6 and FP4 have it.
+    #: The largest value, as in CUDA's conversions to FP6 and FP4.
     MAX = "max"
 
 
@@ -109,7 +109,7 @@ class Conversion:
 
 def _known(given: object, kind: type[StrEnum], what: str) -> StrEnum:
     try:
-        return kind(given)
+        return kind(str(given))
     except ValueError:
         near = difflib.get_close_matches(str(given), list(kind), 1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
