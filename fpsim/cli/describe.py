@@ -76,6 +76,7 @@ def in_words(fmt: FloatFormat) -> str:
         Specials.FN: f"no Inf, one NaN{' a sign' * fmt.signed}",
         Specials.FNUZ: "no Inf, one NaN in the code of -0",
         Specials.NONE: "no Inf, no NaN",
+        Specials.P3109: "Inf at the top, one NaN in the code of -0" if fmt.signed else "NaN at the top, Inf below it",
     }[fmt.specials]
     return f"max {number(fmt.max * exact_scale(fmt))}, {special}, bias {fmt.bias} (specials {fmt.specials})"
 

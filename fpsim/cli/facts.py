@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from fpsim.cli.values import code_text, exact_scale, exact_text
-from fpsim.number import BlockFormat, CodebookFormat, FloatFormat, Format, IntFormat, ScaleRule, Specials
+from fpsim.number import BlockFormat, CodebookFormat, FloatFormat, Format, IntFormat, ScaleRule
 
 _RULES = {
     ScaleRule.FLOOR: "2^(floor(log2 amax) - emax of the element)",
@@ -113,7 +113,7 @@ def nan_codes(fmt: FloatFormat) -> list[range]:
     """Return the codes of NaN as ranges, the positive ones first."""
     if fmt.nan_code is None:
         return []
-    if fmt.specials is Specials.FNUZ:
+    if fmt.nan_is_negative_zero:
         return [range(fmt.nan_code, fmt.nan_code + 1)]
     first = fmt.nan_code if fmt.inf_code is None else fmt.inf_code + 1
     return _both_signs(fmt, range(first, fmt.magnitude_mask + 1))
@@ -138,7 +138,7 @@ def not_finite(fmt: FloatFormat) -> str:
     """
     infinite, nan = code_ranges(fmt, inf_codes(fmt)), code_ranges(fmt, nan_codes(fmt))
     words = [f"Inf {infinite}" if infinite else "no Inf", f"NaN {nan}" if nan else "no NaN"]
-    if fmt.specials is Specials.FNUZ:
+    if fmt.nan_is_negative_zero:
         words.append("no -0")
     return ", ".join(words)
 

@@ -20,6 +20,7 @@ from fpsim.number.catalogue import Entry
 _FAMILIES = (
     ("eXmY", "1 <= X <= 8, X + Y <= 15: all-finite, bias 2^(X-1)-1; or -ieee, -fn, -fnuz"),
     ("chen-eXmY", "as Chen et al. 2024 have them: all-finite, bias 2^(X-1)"),
+    ("binaryKpPse", "P3109 draft: 3 <= K <= 16 bits, precision P, s or u (unsigned), e (with Inf) or f (finite)"),
     ("intN", "2 <= N <= 16, symmetric; intN-full with -2^(N-1); uintN unsigned"),
     ("BLOCK-RULE", "other scale rule: floor, ceil, even or rceil, as in mxfp4-even"),
     ("FILE#NAME", "of your own TOML file; --formats-file FILE adds all its names"),

@@ -8,10 +8,11 @@ import numpy as np
 
 from fpsim.codec import arrays
 from fpsim.codec.blocks import check_divides, quantize_blocks
-from fpsim.codec.options import check_overflow, check_rounding
-from fpsim.codec.protocol import Backend
+from fpsim.codec.options import conversion
+from fpsim.codec.protocol import Backend, policy_arguments
 from fpsim.errors import FpsimError
 from fpsim.number import BlockFormat, Format
+from fpsim.number.conversion import Conversion
 from fpsim.number.names import format as resolve
 
 
@@ -21,6 +22,10 @@ def quantize(
     *,
     rounding: str = "ties-to-even",
     overflow: str = "saturate",
+    nan: str = "keep",
+    random_bits: int | None = None,
+    seed: int | None = None,
+    preset: str | None = None,
     out: Any = None,
     out_dtype: Any = None,
     strict: bool = False,
@@ -32,8 +37,16 @@ def quantize(
         x: NumPy array or torch tensor of float16, bfloat16, float32 or float64, any shape and layout. Each
             value is rounded once, from its own width.
         f: a format or its name.
-        rounding: ``ties-to-even``: to nearest, ties to the even code.
-        overflow: ``saturate``: magnitudes beyond the largest finite value, Inf included, become it.
+        rounding: ``ties-to-even``, ``ties-to-away``, ``toward-zero``, ``toward-positive``, ``toward-negative``,
+            ``to-odd`` or ``stochastic``; see :class:`fpsim.number.conversion.Rounding`. The scales of block formats
+            follow their own rule.
+        overflow: ``saturate``: magnitudes beyond the largest finite value, Inf included, become it; ``propagate``: but
+            Inf becomes Inf, or NaN without Inf; ``special``: all of them do, as IEEE 754 rounds.
+        nan: of formats without NaN: ``keep``, ``zero``, ``negative-zero`` or ``max``.
+        random_bits: of stochastic rounding, 1 to 24; default 24.
+        seed: of stochastic rounding, which needs one. The bits follow from it and the element's index in C order.
+        preset: all policies by the library or hardware that has them, such as ``ml_dtypes``, ``torch<2.12`` or
+            ``cuda-satfinite``.
         out: where to write, of the shape and kind of ``x``; may be ``x``.
         out_dtype: type of the result instead of that of ``x``.
         strict: for block formats, refuse a short last block.
@@ -44,27 +57,30 @@ def quantize(
         becomes its nearest finite value.
 
     Raises:
-        FpsimError: unknown format, policy or backend; not floating-point values; a format wider than the values.
+        FpsimError: unknown format, policy or backend; not floating-point values; a format wider than the values; an
+            overflow policy that the format has no code for; a backend that cannot round so.
 
     >>> import numpy as np
     >>> quantize(np.array([0.3, 5.0, -9.0], np.float32), "e2m1")
     array([ 0.5,  4. , -6. ], dtype=float32)
     """
-    check_rounding(rounding)
-    check_overflow(overflow)
-    fmt, work = resolve(f), arrays.working(x)
+    fmt = resolve(f)
+    how, through = conversion(
+        fmt, rounding=rounding, overflow=overflow, nan=nan, random_bits=random_bits, seed=seed, preset=preset
+    )
+    work = arrays.working(x, through_float32=through)
     chosen, like = arrays.choose(backend, x), _like(x, out, out_dtype)
     y = out if out is not None and arrays.usable(out, work.data) else arrays.empty_like(work.data)
     source, target = arrays.for_backend(work.data, chosen), arrays.for_backend(y, chosen)
     if isinstance(fmt, BlockFormat):
-        _blocks(source, target, fmt, chosen, strict)
+        _blocks(source, target, fmt, chosen, strict, how)
     else:
-        scale = fmt.scale(work.width)
-        chosen.quantize(_rows(source), fmt, _one(source, scale), _rows(target))
+        policies = policy_arguments(chosen, how)
+        chosen.quantize(_rows(source), fmt, _one(source, fmt.scale(work.width)), _rows(target), **policies)
     return arrays.finish(y, like, out)
 
 
-def _blocks(source: Any, target: Any, fmt: BlockFormat, chosen: Backend, strict: bool) -> None:
+def _blocks(source: Any, target: Any, fmt: BlockFormat, chosen: Backend, strict: bool, how: Conversion) -> None:
     columns = source.shape[-1] if source.ndim else 1
     if strict:
         check_divides(columns, fmt)
@@ -73,9 +89,9 @@ def _blocks(source: Any, target: Any, fmt: BlockFormat, chosen: Backend, strict:
     if arrays.is_torch(source):
         from fpsim.codec.torch_blocks import quantize_blocks as quantize_torch_blocks
 
-        quantize_torch_blocks(source.reshape(-1, columns), fmt, target.view(-1, columns), chosen)
+        quantize_torch_blocks(source.reshape(-1, columns), fmt, target.view(-1, columns), chosen, how)
     else:
-        quantize_blocks(source.reshape(-1, columns), fmt, target.reshape(-1, columns), chosen)
+        quantize_blocks(source.reshape(-1, columns), fmt, target.reshape(-1, columns), chosen, how)
 
 
 class _Typed:

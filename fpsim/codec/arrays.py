@@ -52,12 +52,19 @@ class Working:
     width: int
 
 
-def working(x: Any) -> Working:
+def working(x: Any, *, through_float32: bool = False) -> Working:
     """Return ``x`` as contiguous float32 (from 16 and 32 bits) or float64; converting up is exact.
+
+    Args:
+        x: the user's array.
+        through_float32: whether float64 is rounded to float32 first, as some libraries do.
 
     Raises:
         FpsimError: not a floating-point array.
     """
+    if through_float32 and "float64" in str(x.dtype):
+        narrow = x.float() if is_torch(x) else _narrowed(x)
+        return Working(working(narrow.double() if is_torch(x) else narrow.astype(np.float64)).data, 64)
     if is_torch(x):
         return _working_torch(x)
     if not isinstance(x, np.ndarray):
@@ -67,6 +74,11 @@ def working(x: Any) -> Working:
         raise FpsimError(f"values of type {name} cannot be rounded; convert to one of {', '.join(FLOATS)}")
     width = 64 if name == "float64" else 32
     return Working(np.ascontiguousarray(x, np.float64 if width == 64 else np.float32).reshape(x.shape), width)
+
+
+def _narrowed(x: Any) -> Any:
+    with np.errstate(over="ignore"):
+        return x.astype(np.float32)
 
 
 def _working_torch(x: Any) -> Working:

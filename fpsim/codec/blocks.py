@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fpsim.codec.protocol import Backend
+from fpsim.codec.protocol import Backend, policy_arguments
 from fpsim.codec.scale_rules import power_exponents, power_rule, smallest_scale, tensor_scale
 from fpsim.errors import FpsimError
 from fpsim.number import BlockFormat, ElementFormat, ScaleRule
+from fpsim.number.conversion import DEFAULT, Conversion
 
 Floats = NDArray[np.floating]
 
@@ -59,7 +60,7 @@ def block_scales(x: Floats, fmt: BlockFormat, backend: Backend) -> tuple[Floats,
     return np.maximum(scales, dtype(smallest_scale(fmt))), whole
 
 
-def quantize_blocks(x: Floats, fmt: BlockFormat, out: Floats, backend: Backend) -> None:
+def quantize_blocks(x: Floats, fmt: BlockFormat, out: Floats, backend: Backend, how: Conversion = DEFAULT) -> None:
     """Quantize blocks along the last axis of ``x`` into ``out``.
 
     Args:
@@ -67,25 +68,40 @@ def quantize_blocks(x: Floats, fmt: BlockFormat, out: Floats, backend: Backend) 
         fmt: the block format.
         out: as ``x``.
         backend: rounds the elements; must take NumPy arrays.
+        how: of the elements; scales follow their rule.
     """
+    policies = policy_arguments(backend, how)
     if x.size == 0:
         return
     faster = getattr(backend, "quantize_blocks", None)
-    if faster is not None and x.shape[1] % fmt.block == 0 and faster(x, fmt, out):
+    if faster is not None and not policies and x.shape[1] % fmt.block == 0 and faster(x, fmt, out):
         return
     scales, whole = block_scales(x, fmt, backend)
-    apply_scales(x, fmt.element, fmt.block, scales * x.dtype.type(whole), out, backend)
+    apply_scales(x, fmt.element, fmt.block, scales * x.dtype.type(whole), out, backend, **policies)
 
 
-def apply_scales(x: Floats, element: ElementFormat, block: int, scales: Floats, out: Floats, backend: Backend) -> None:
+def apply_scales(
+    x: Floats,
+    element: ElementFormat,
+    block: int,
+    scales: Floats,
+    out: Floats,
+    backend: Backend,
+    **policies: Conversion,
+) -> None:
     """Round ``x`` to the element format with one scale a block; arguments as in :func:`quantize_blocks`."""
     scales = scales * scales.dtype.type(element.scale(x.dtype.itemsize * 8))
     rows, columns = x.shape
+    if policies and columns % block:
+        # Random bits follow the element's place in the whole array: it must not be taken apart.
+        backend.quantize(x, element, np.repeat(scales, block, axis=1)[:, :columns].copy(), out, **policies)
+        return
     whole = columns // block * block
     if whole:
         body = np.ascontiguousarray(x[:, :whole]).reshape(-1, block)
         rounded = np.empty_like(body)
-        backend.quantize(body, element, np.ascontiguousarray(scales[:, : whole // block]).reshape(-1, 1), rounded)
+        of_blocks = np.ascontiguousarray(scales[:, : whole // block]).reshape(-1, 1)
+        backend.quantize(body, element, of_blocks, rounded, **policies)
         out[:, :whole] = rounded.reshape(rows, whole)
     if whole < columns:
         tail = np.ascontiguousarray(x[:, whole:])

@@ -29,9 +29,9 @@ def integer_element(t, p):
 
 @njit(inline="always")
 def table_element(t, p):
-    thresholds, values, keep_sign = p
+    thresholds, values, keep_sign, nan = p
     if np.isnan(t):
-        return t
+        return nan
     value = values[np.searchsorted(thresholds, t, side="right") - 1]
     return np.copysign(value, t) if keep_sign and value == 0 else value
 
@@ -62,7 +62,13 @@ def _elementwise(rounding):
 
 magic = _elementwise(magic_element)
 integer = _elementwise(integer_element)
-table = _elementwise(table_element)
+_table = _elementwise(table_element)
+
+
+@njit
+def table(x, y, scale, p):
+    """The table formulation by binary search."""
+    _table(x, y, scale, x.dtype.type(-0.0), p)
 
 
 #: Up to this many values a comparison with each threshold, in SIMD lanes, is faster than a binary search.
@@ -72,7 +78,7 @@ FEW = 64
 @njit(parallel=True)
 def small_table(x, y, scale, p):
     """The table formulation for few values: every element passes each threshold in turn."""
-    thresholds, values, keep_sign = p
+    thresholds, values, keep_sign, nan = p
     rows, columns = x.shape
     chunks = (columns + CHUNK - 1) // CHUNK
     for task in prange(rows * chunks):
@@ -92,7 +98,7 @@ def small_table(x, y, scale, p):
                 target[k] = value if t[k] >= threshold else target[k]
         for k in range(source.size):
             g = np.copysign(target[k], t[k]) if keep_sign and target[k] == 0 else target[k]
-            target[k] = t[k] if np.isnan(t[k]) else g * s[k]
+            target[k] = (nan if np.isnan(t[k]) else g) * s[k]
 
 
 @njit(parallel=True)

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from fpsim.codec.plan import LinearPlan, MagicPlan, TablePlan, plan
 from fpsim.codec.scale_rules import LIFT, TINY, power_rule, smallest_scale, tensor_scale
 from fpsim.number import BlockFormat, ElementFormat, ScaleRule
+from fpsim.number.conversion import DEFAULT, Conversion, Overflow, Rounding
 
 # OpenMP forks in 4 µs; the default layer needs 80 µs a call and stalls on small tensors.
 numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
 
 from fpsim.codec import numba_kernels as kernels  # noqa: E402 - after the threading layer is chosen
+from fpsim.codec import numba_modes  # noqa: E402
 from fpsim.codec.numba_ops import LANES, bits_of, float_of, round_magic  # noqa: E402
 from fpsim.codec.numba_threads import run  # noqa: E402
 
@@ -28,19 +30,29 @@ class NumbaBackend:
 
     name = "numba"
     arrays = "numpy"
+    roundings = tuple(Rounding)
+    overflows = tuple(Overflow)
 
     def quantize(
-        self, x: Floats, fmt: ElementFormat, scale: Floats, out: Floats, zero_point: Floats | None = None
+        self,
+        x: Floats,
+        fmt: ElementFormat,
+        scale: Floats,
+        out: Floats,
+        zero_point: Floats | None = None,
+        how: Conversion = DEFAULT,
     ) -> None:
         """Write ``s · round(x / s)`` on the format's grid into ``out``; shapes as in the protocol."""
+        if how != DEFAULT:
+            numba_modes.quantize(x, fmt, scale, out, zero_point, how)
+            return
         p, real = plan(fmt, x.dtype.itemsize * 8), x.dtype.type
         if isinstance(p, LinearPlan):
             shift = np.zeros_like(scale) if zero_point is None else zero_point
             run(kernels.linear, x, out, scale, real(p.lo) - shift, real(p.hi) - shift)
-        elif isinstance(p, TablePlan) and len(p.values) <= kernels.FEW:
-            run(kernels.small_table, x, out, scale, (p.thresholds, p.values, p.keep_zero_sign))
         elif isinstance(p, TablePlan):
-            run(kernels.table, x, out, scale, real(-0.0), (p.thresholds, p.values, p.keep_zero_sign))
+            kernel = kernels.small_table if len(p.values) <= kernels.FEW else kernels.table
+            run(kernel, x, out, scale, (p.thresholds, p.values, p.keep_zero_sign, real(np.nan)))
         elif p.integer:
             run(kernels.integer, x, out, scale, real(p.zero), integer_constants(p))
         else:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fpsim.codec.plan import LinearPlan, MagicPlan, TablePlan, plan
-from fpsim.number import ElementFormat
+from fpsim.codec.counter import words
+from fpsim.codec.numpy_modes import by_mode, linear_by_mode
+from fpsim.codec.plan import LinearPlan, MagicPlan, TablePlan, mode_plan, plan, replaced_nan
+from fpsim.codec.stochastic import round_any
+from fpsim.number import ElementFormat, FloatFormat
+from fpsim.number.conversion import DEFAULT, Conversion, Overflow, Rounding
 
 Floats = NDArray[np.floating]
 #: Elements a piece: the temporaries of the formulas stay in the second-level cache.
@@ -18,9 +22,17 @@ class NumpyBackend:
 
     name = "numpy"
     arrays = "numpy"
+    roundings = tuple(Rounding)
+    overflows = tuple(Overflow)
 
     def quantize(
-        self, x: Floats, fmt: ElementFormat, scale: Floats, out: Floats, zero_point: Floats | None = None
+        self,
+        x: Floats,
+        fmt: ElementFormat,
+        scale: Floats,
+        out: Floats,
+        zero_point: Floats | None = None,
+        how: Conversion = DEFAULT,
     ) -> None:
         """Write ``s · round(x / s)`` on the format's grid into ``out``; shapes as in the protocol."""
         rows, columns = x.shape
@@ -32,21 +44,45 @@ class NumpyBackend:
             for left in range(0, columns, PIECE):
                 span = slice(left, left + PIECE)
                 across = span if scale.shape[1] > 1 else slice(None)
+                piece = x[part, span]
+                random = None if how.deterministic else _words(how, piece.shape, first * columns + left)
                 with np.errstate(all="ignore"):
-                    out[part, span] = _rounded(x[part, span], fmt, s[:, across], None if z is None else z[:, across])
+                    out[part, span] = _rounded(
+                        piece, fmt, s[:, across], None if z is None else z[:, across], how, random
+                    )
 
 
-def _rounded(x: Floats, fmt: ElementFormat, s: Floats, zero_point: Floats | None) -> Floats:
-    p = plan(fmt, x.dtype.itemsize * 8)
-    t = x / s
+def _words(how: Conversion, shape: tuple[int, ...], first: int) -> NDArray[np.uint32]:
+    """Random numbers of a piece: of whole rows, or of one row's part."""
+    return words(how.seed, first, int(np.prod(shape)), how.random_bits).reshape(shape)
+
+
+def _rounded(
+    x: Floats,
+    fmt: ElementFormat,
+    s: Floats,
+    zero_point: Floats | None,
+    how: Conversion,
+    random: NDArray[np.uint32] | None,
+) -> Floats:
+    p = plan(fmt, x.dtype.itemsize * 8, how)
+    t, real = x / s, x.dtype.type
+    thresholds = None if random is None else (1 << how.random_bits) - random.astype(np.int32)
     if isinstance(p, LinearPlan):
-        shift = 0 if zero_point is None else zero_point
-        g: Floats = np.rint(np.clip(t, p.lo - shift, p.hi - shift)) + x.dtype.type(0)
-        return g * s + x.dtype.type(0)
+        shift = np.zeros_like(s) if zero_point is None else zero_point
+        lo, hi = real(p.lo) - shift, real(p.hi) - shift
+        if how == DEFAULT:
+            return (np.rint(np.clip(t, lo, hi)) + real(0)) * s + real(0)
+        return linear_by_mode(t, lo, hi, how, thresholds) * s + real(0)
     if isinstance(p, TablePlan):
-        return _by_table(t, p) * s
-    g = _by_integer(t, p) if p.integer else _by_magic(t, p)
-    return g * s + x.dtype.type(p.zero)
+        g = _by_table(t, p) if random is None else round_any(t, fmt, how, random)
+        return np.where(np.isnan(t), real(replaced_nan(fmt, p.width, how)), g) * s
+    if how == DEFAULT:
+        g = _by_integer(t, p) if p.integer else _by_magic(t, p)
+    else:
+        assert isinstance(fmt, FloatFormat), "only floats have a MagicPlan"
+        g = by_mode(t, mode_plan(fmt, p, how), how, thresholds)
+    return g * s + real(p.zero)
 
 
 def _by_magic(t: Floats, p: MagicPlan) -> Floats:
@@ -73,7 +109,7 @@ def _by_table(t: Floats, p: TablePlan) -> Floats:
     value = p.values[np.searchsorted(p.thresholds, t, side="right") - 1]
     if p.keep_zero_sign:
         value = np.where(value == 0, np.copysign(value, t), value)
-    return np.where(np.isnan(t), t, value)
+    return value
 
 
 def _exponent_mask(dtype: np.dtype[np.floating]) -> int:

@@ -6,25 +6,22 @@
   bits (whose even code the magic sum does not see) or without subnormals.
 * table: binary search over the exact boundaries, for everything else.
 
-All three are exact; tests hold them to :mod:`fpsim.number.exact`.
+Other rounding modes and overflow policies have the integer formulation's constants (:func:`mode_plan`) or a table
+of their own boundaries. All are exact; tests hold them to :mod:`fpsim.number.exact`.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
-import numpy as np
-from numpy.typing import NDArray
-
+from fpsim.codec.tables import TABLE_BITS, TablePlan, table
 from fpsim.errors import FpsimError
-from fpsim.number import CodebookFormat, ElementFormat, FloatFormat, IntFormat
-from fpsim.number.exact import WIDTHS, decode
-
-#: A search table of more entries would be slower to build than to use.
-TABLE_BITS = 16
-_LARGEST = {width: work.max for width, work in WIDTHS.items()}
+from fpsim.number import ElementFormat, FloatFormat, IntFormat
+from fpsim.number.conversion import DEFAULT, Conversion, NanPolicy, Overflow, Rounding
+from fpsim.number.exact import WIDTHS, check, decode, encode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,34 +55,27 @@ class LinearPlan:
     hi: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class TablePlan:
-    """Boundaries and values of any grid of at most 2^16 values, ascending.
-
-    ``t`` has the value of the last entry whose threshold is ``<= t`` (``thresholds[0]`` is −inf).
-    """
-
-    width: int
-    thresholds: NDArray[np.floating]
-    values: NDArray[np.floating]
-    codes: NDArray[np.int64]
-    keep_zero_sign: bool
-
-
 Plan = MagicPlan | LinearPlan | TablePlan
 
 
-@lru_cache(maxsize=1024)
-def plan(fmt: ElementFormat, width: int) -> Plan:
+def plan(fmt: ElementFormat, width: int, how: Conversion = DEFAULT) -> Plan:
     """Return the fastest exact formulation of a format's integer-bias grid at a working width.
 
     Args:
         fmt: an element format (a real bias counts as its floor; the scale is the caller's).
         width: 32 or 64.
+        how: matters for tables, whose boundaries depend on it (of stochastic rounding: to nearest).
 
     Raises:
-        FpsimError: more than 8 exponent bits at width 32, or an odd format too wide for a table.
+        FpsimError: more than 8 exponent bits at width 32, an odd format too wide for a table, or an overflow policy
+            that the format has no code for.
     """
+    check(fmt, how)
+    return _plan(fmt, width, how.rounding, how.overflow)
+
+
+@lru_cache(maxsize=2048)
+def _plan(fmt: ElementFormat, width: int, rounding: Rounding, overflow: Overflow) -> Plan:
     if isinstance(fmt, IntFormat):
         return LinearPlan(width=width, lo=float(fmt.lo), hi=float(fmt.hi))
     if isinstance(fmt, FloatFormat):
@@ -99,7 +89,7 @@ def plan(fmt: ElementFormat, width: int) -> Plan:
         raise FpsimError(
             f"{fmt.name} reaches beyond float{width} and is too wide for a table of its {1 << fmt.bits} values"
         )
-    return table(fmt, width)
+    return table(fmt, width, rounding, overflow)
 
 
 def _magic(grid: FloatFormat, work: FloatFormat) -> MagicPlan:
@@ -122,59 +112,84 @@ def _magic(grid: FloatFormat, work: FloatFormat) -> MagicPlan:
     )
 
 
-@lru_cache(maxsize=256)
-def table(fmt: ElementFormat, width: int) -> TablePlan:
-    """Return the search table of a format's grid at a working width, from the exact reference.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModePlan:
+    """Constants of the integer formulation for any rounding mode and policy; bit patterns are magnitudes.
 
-    Raises:
-        FpsimError: more than 16 bits.
+    ``clamp`` is the largest magnitude that is looked at: the maximum, or under ``special`` the value that would
+    follow it; ``special`` and ``nan`` are what becomes of overflow and NaN. ``unit`` is the step below ``min_normal``,
+    and ``lift`` times ``lift2`` is 2^random_bits / unit, in two factors because one might overflow. ``left`` and
+    ``right`` align a normal number's dropped bits with the random ones. ``stays`` says that finite numbers beyond the
+    maximum become it although the policy is ``special``; a mode of one direction decides that by the sign.
     """
-    if fmt.bits > TABLE_BITS:
-        raise FpsimError(f"{fmt.name} has {fmt.bits} bits; tables go up to {TABLE_BITS}")
-    grid, dtype = fmt.grid, np.float32 if width == 32 else np.float64
-    values, codes = _ascending(grid)
-    thresholds = [-np.inf]
-    for i in range(1, len(values)):
-        tie_goes_up = _tie_goes_up(values[i - 1], codes[i - 1], values[i], codes[i])
-        thresholds.append(_first_beyond((values[i - 1] + values[i]) / 2, inclusive=tie_goes_up, width=width))
-    return TablePlan(
-        width=width,
-        thresholds=np.array(thresholds, dtype),
-        values=np.array([_nearest_finite(v, width) for v in values], dtype),
-        codes=np.array(codes, np.int64),
-        keep_zero_sign=isinstance(grid, FloatFormat) and grid.has_negative_zero,
+
+    width: int
+    drop: int
+    parity: int
+    clamp: int
+    max: int
+    special: int
+    nan: int
+    min_normal: int
+    stays: int
+    left: int
+    right: int
+    small: float
+    unit: float
+    lift: float
+    lift2: float
+    zero: float
+
+
+def mode_plan(fmt: FloatFormat, p: MagicPlan, how: Conversion) -> ModePlan:
+    """Return the constants of a format that has a :class:`MagicPlan`, for a conversion."""
+    return _mode_plan(fmt.grid, p, how.overflow, how.nan, how.random_bits)
+
+
+@lru_cache(maxsize=1024)
+def _mode_plan(grid: FloatFormat, p: MagicPlan, overflow: Overflow, nan: NanPolicy, random_bits: int) -> ModePlan:
+    work = WIDTHS[p.width]
+
+    def pattern(code: int) -> int:
+        """Bit pattern in the working width of a normal magnitude code, also of the one that follows the largest."""
+        shift = (int(work.bias) - int(grid.bias)) << work.mantissa_bits
+        return (code << p.drop) + shift
+
+    largest, infinity = pattern(grid.max_code), work.inf_code or 0
+    quiet = infinity | 1 << (work.mantissa_bits - 1)
+    kept = grid.nan_code is not None or nan is NanPolicy.KEEP
+    replaced = {NanPolicy.MAX: largest, NanPolicy.NEGATIVE_ZERO: -1 << (p.width - 1)}.get(nan, 0)
+    step = grid.emin - (grid.mantissa_bits if grid.subnormals else 0)
+    lift = (random_bits - step) // 2
+    return ModePlan(
+        width=p.width,
+        drop=p.drop,
+        parity=p.parity,
+        clamp=pattern(grid.max_code + 1) if overflow is Overflow.SPECIAL else largest,
+        max=largest,
+        special=quiet if grid.inf_code is None else infinity,
+        nan=quiet if kept else replaced,
+        min_normal=pattern(1 << grid.mantissa_bits),
+        stays=grid.max_code % 2,
+        left=max(0, random_bits - p.drop),
+        right=max(0, p.drop - random_bits),
+        small=p.small,
+        unit=2.0**step,
+        lift=2.0**lift,
+        lift2=2.0 ** (random_bits - step - lift),
+        zero=p.zero,
     )
 
 
-def _tie_goes_up(low: Fraction, low_code: int, high: Fraction, high_code: int) -> bool:
-    if low_code % 2 == high_code % 2 == 0:  # zero and the smallest normal, without subnormals
-        return abs(high) < abs(low)
-    return high_code % 2 == 0
+def replaced_nan(fmt: ElementFormat, width: int, how: Conversion) -> float:
+    """What NaN becomes on the grid of a format that has a table, in a working width.
+
+    The default policy is to keep it, and a format with a NaN always does.
+    """
+    if how.nan is NanPolicy.KEEP or (isinstance(fmt, FloatFormat) and fmt.nan_code is not None):
+        return math.nan
+    largest = WIDTHS[width].max
+    return float(max(-largest, min(largest, decode(fmt.grid, encode(fmt.grid, math.nan, how), width=64))))
 
 
-def _ascending(grid: ElementFormat) -> tuple[list[Fraction], list[int]]:
-    pairs: dict[Fraction, int] = {}
-    for code in range(len(grid.values) if isinstance(grid, CodebookFormat) else 1 << grid.bits):
-        if isinstance(grid, IntFormat) and code == 1 << (grid.bits - 1) and grid.signed and not grid.full:
-            continue  # the code that a symmetric integer format leaves unused
-        value = decode(grid, code)
-        if isinstance(value, Fraction):
-            pairs.setdefault(value, code)  # of ±0, +0 comes first
-    order = sorted(pairs)
-    return order, [pairs[v] for v in order]
-
-
-def _first_beyond(middle: Fraction, *, inclusive: bool, width: int) -> float:
-    """Smallest number of the working width that is ``> middle``, or ``>= middle`` if inclusive; inf if none is."""
-    dtype = np.float32 if width == 32 else np.float64
-    near = dtype(_nearest_finite(middle, width))
-    with np.errstate(over="ignore"):
-        while np.isfinite(near) and (Fraction(float(near)) < middle or (not inclusive and float(near) == middle)):
-            near = np.nextafter(near, dtype(np.inf))
-    return float(near)
-
-
-def _nearest_finite(value: Fraction, width: int) -> float:
-    """``value``, of at most 53 significant bits, in the working width, saturating."""
-    largest = _LARGEST[width]
-    return float((np.float32 if width == 32 else np.float64)(float(max(min(value, largest), -largest))))
+__all__ = ["LinearPlan", "MagicPlan", "ModePlan", "Plan", "TablePlan", "mode_plan", "plan", "replaced_nan"]

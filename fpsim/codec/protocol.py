@@ -8,17 +8,21 @@ from typing import Any, Protocol, runtime_checkable
 
 from fpsim.errors import FpsimError
 from fpsim.number import ElementFormat
+from fpsim.number.conversion import DEFAULT, Conversion
 
 #: Entry-point group by which other packages offer backends: ``name = "module:factory"``.
 GROUP = "fpsim.backends"
-BUILT_IN = ("numba", "numpy", "torch")
+BUILT_IN = ("numba", "numpy", "torch", "torch-compile")
 
 
 @runtime_checkable
 class Backend(Protocol):
     """Rounds arrays. One method is enough; everything else in fpsim is built on it.
 
-    A backend may also have ``quantize_blocks(x, fmt, out) -> bool`` for a faster way through block formats.
+    A backend that can more than ties-to-even and saturation names what it can in ``roundings`` and ``overflows``
+    (tuples of names), and its ``quantize`` has one more argument, ``how: Conversion = DEFAULT``, which is given only
+    where it differs from the default. It may also have ``quantize_blocks(x, fmt, out) -> bool`` for a faster way
+    through block formats.
     """
 
     name: str
@@ -37,9 +41,26 @@ class Backend(Protocol):
         """
 
 
+def policy_arguments(chosen: Backend, how: Conversion) -> dict[str, Conversion]:
+    """The further argument by which a backend is told a conversion: none for the default.
+
+    Raises:
+        FpsimError: the backend cannot round so.
+    """
+    if how == DEFAULT:
+        return {}
+    for given, attribute in ((how.rounding, "roundings"), (how.overflow, "overflows")):
+        known = getattr(chosen, attribute, ())
+        if given not in known:
+            default = DEFAULT.rounding if attribute == "roundings" else DEFAULT.overflow
+            has = ", ".join(known) or default
+            raise FpsimError(f"backend {chosen.name!r} has no {attribute[:-1]} '{given}'; it has {has}")
+    return {"how": how}
+
+
 @lru_cache(maxsize=32)
 def backend(name: str) -> Backend:
-    """Return the backend of a name: ``numba``, ``numpy``, ``torch`` or another package's.
+    """Return the backend of a name: ``numba``, ``numpy``, ``torch``, ``torch-compile`` or another package's.
 
     Raises:
         FpsimError: no backend has the name, or the one found does not follow the protocol.
@@ -56,6 +77,10 @@ def backend(name: str) -> Backend:
         from fpsim.codec.torch_twin import TorchBackend
 
         return TorchBackend()
+    if name == "torch-compile":
+        from fpsim.codec.torch_compiled import CompiledBackend
+
+        return CompiledBackend()
     found = {point.name: point for point in entry_points(group=GROUP)}
     if name not in found:
         known = ", ".join([*BUILT_IN, *sorted(found)])

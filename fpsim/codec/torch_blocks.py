@@ -6,25 +6,32 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fpsim.codec.protocol import Backend
+from fpsim.codec.protocol import Backend, policy_arguments
 from fpsim.codec.scale_rules import LIFT, TINY, PowerRule, power_rule, smallest_scale, tensor_scale
 from fpsim.number import BlockFormat, ScaleRule
+from fpsim.number.conversion import DEFAULT, Conversion
 from fpsim.number.exact import WIDTHS
 
 
-def quantize_blocks(x: Tensor, fmt: BlockFormat, out: Tensor, backend: Backend) -> None:
+def quantize_blocks(x: Tensor, fmt: BlockFormat, out: Tensor, backend: Backend, how: Conversion = DEFAULT) -> None:
     """Quantize blocks along the last axis; arguments as in :func:`fpsim.codec.blocks.quantize_blocks`.
 
     ``backend`` must take torch tensors.
     """
+    policies = policy_arguments(backend, how)
     if x.numel() == 0:
         return
     rows, columns = x.shape
     short = -columns % fmt.block
     padded = torch.nn.functional.pad(x, (0, short)).reshape(-1, fmt.block)  # zeros change no block's amax
     scale = scales(padded, fmt, backend) * fmt.element.scale(x.element_size() * 8)
+    if policies and short:
+        # Random bits follow the element's place in the whole array: it must not be padded.
+        each = scale.reshape(rows, -1).repeat_interleave(fmt.block, dim=1)[:, :columns].contiguous()
+        backend.quantize(x, fmt.element, each, out, **policies)
+        return
     rounded = torch.empty_like(padded)
-    backend.quantize(padded, fmt.element, scale, rounded)
+    backend.quantize(padded, fmt.element, scale, rounded, **policies)
     out.copy_(rounded.reshape(rows, columns + short)[:, :columns])
 
 

@@ -169,7 +169,7 @@ def builtin() -> dict[str, Entry]:
     place = folder()
     entries: dict[str, Entry] = {}
     # Files of elements first: block formats refer to them.
-    for file in ("ocp", "ieee", "fnuz", "chen2024", "integers", "codebooks", "blocks"):
+    for file in ("ocp", "ieee", "fnuz", "p3109", "chen2024", "integers", "codebooks", "blocks"):
         text = (place / f"{file}.toml").read_text(encoding="utf-8")
         entries |= read(text, f"formats/{file}.toml", partial(find, entries=entries))
     return entries

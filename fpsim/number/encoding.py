@@ -34,7 +34,7 @@ def encode(fmt: Element, x: Fraction | float, how: Conversion = DEFAULT, *, word
         return _nan(fmt, how)
     negative = math.copysign(1, x) < 0 if isinstance(x, float) else x < 0
     if isinstance(fmt, CodebookFormat):
-        return _among(fmt.values, x, negative, how, word)
+        return _among(fmt.values, x, how, word)
     if isinstance(fmt, IntFormat):
         return _integer(fmt, x, negative, how, word)
     if negative and not fmt.signed:
@@ -128,13 +128,15 @@ def _integer(fmt: IntFormat, x: Fraction | float, negative: bool, how: Conversio
     return int(-near if negative else near) & ((1 << fmt.bits) - 1)
 
 
-def _among(values: tuple[float, ...], x: Fraction | float, negative: bool, how: Conversion, word: int) -> int:
-    """The index that ``x`` becomes in a codebook; ``near`` is its neighbour on the side of zero."""
+def _among(values: tuple[float, ...], x: Fraction | float, how: Conversion, word: int) -> int:
+    """The index that ``x`` becomes in a codebook; of two neighbours the smaller magnitude, or the lower, is near."""
     above = bisect_right(values, x)
     if above in (0, len(values)) or values[above - 1] == x:
         return max(above - 1, 0)
-    near, far = (above, above - 1) if negative else (above - 1, above)
+    falling = abs(values[above - 1]) > abs(values[above])
+    near, far = (above, above - 1) if falling else (above - 1, above)
     low = Fraction(values[near])
     distance = (Fraction(x) - low) / (Fraction(values[far]) - low)
-    away = goes_away(Between(distance=distance, near_is_odd=near % 2 == 1, negative=negative), how, word)
-    return far if away else near
+    return (
+        far if goes_away(Between(distance=distance, near_is_odd=near % 2 == 1, negative=falling), how, word) else near
+    )

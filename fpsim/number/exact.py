@@ -45,7 +45,7 @@ def decode(fmt: Element, code: int, *, width: int = 32) -> Fraction | float:
         integer = code - (1 << fmt.bits) if fmt.signed and code >> (fmt.bits - 1) else code
         return integer * fmt.unit
     magnitude, negative = code & fmt.magnitude_mask, bool(code & fmt.sign_bit)
-    if fmt.specials is Specials.FNUZ and code == fmt.nan_code:
+    if code == fmt.nan_code:
         return math.nan
     if magnitude > fmt.max_code:
         return math.copysign(math.inf, -negative) if magnitude == fmt.inf_code else math.nan

@@ -4,27 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from fractions import Fraction
 
 from fpsim.errors import FpsimError
 from fpsim.number.power import power_of_two
+from fpsim.number.specials import Specials
 
 #: Biases beyond this only make values that no float64 can hold.
 BIAS_LIMIT = 4096
-
-
-class Specials(StrEnum):
-    """Which codes are not finite numbers."""
-
-    #: The top exponent field holds Inf (mantissa 0) and NaN, as in IEEE 754.
-    IEEE = "ieee"
-    #: No Inf; NaN is the code with all exponent and mantissa bits one (OCP E4M3).
-    FN = "fn"
-    #: No Inf, no −0; the code of −0 is NaN.
-    FNUZ = "fnuz"
-    #: Every code is a finite number.
-    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +99,8 @@ class FloatFormat:
         """Code of the largest finite value."""
         if self.specials is Specials.IEEE:
             return (((1 << self.exponent_bits) - 1) << self.mantissa_bits) - 1
-        return self.magnitude_mask - (self.specials is Specials.FN)
+        reserved = {Specials.FN: 1, Specials.P3109: 2 - self.signed}  # the top magnitudes
+        return self.magnitude_mask - reserved.get(self.specials, 0)
 
     @property
     def _lowest_nonzero(self) -> int:
@@ -121,19 +109,26 @@ class FloatFormat:
     @property
     def nan_code(self) -> int | None:
         """Code of the (positive, quiet) NaN, or None."""
+        if self.nan_is_negative_zero:
+            return self.sign_bit
         if self.specials is Specials.IEEE:
             return self.max_code + 1 + (1 << (self.mantissa_bits - 1))
-        return {Specials.FN: self.magnitude_mask, Specials.FNUZ: self.sign_bit}.get(self.specials)
+        return None if self.specials is Specials.NONE else self.magnitude_mask
 
     @property
     def inf_code(self) -> int | None:
-        """Code of +Inf, or None."""
-        return self.max_code + 1 if self.specials is Specials.IEEE else None
+        """Code of +Inf, or None; −Inf, where there is a sign, is the same with the sign bit."""
+        return self.max_code + 1 if self.specials in (Specials.IEEE, Specials.P3109) else None
+
+    @property
+    def nan_is_negative_zero(self) -> bool:
+        """Whether the code that would be −0 is the one NaN, so that there is no −0."""
+        return self.specials is Specials.FNUZ or (self.specials is Specials.P3109 and self.signed)
 
     @property
     def has_negative_zero(self) -> bool:
         """Whether −0 has a code of its own."""
-        return self.signed and self.zero and self.specials is not Specials.FNUZ
+        return self.signed and self.zero and not self.nan_is_negative_zero
 
     # --- the integer-bias grid and its scale ---
 
@@ -195,3 +190,6 @@ class FloatFormat:
             exponent_field, hidden = 1, 0
         exponent = exponent_field - math.floor(self.bias) - self.mantissa_bits
         return Fraction((hidden << self.mantissa_bits) + mantissa) * Fraction(2) ** exponent
+
+
+__all__ = ["BIAS_LIMIT", "FloatFormat", "Specials"]

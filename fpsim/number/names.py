@@ -11,6 +11,7 @@ from typing import Any
 from fpsim.errors import FpsimError
 from fpsim.number import BlockFormat, CodebookFormat, FloatFormat, Format, IntFormat, ScaleRule, Specials
 from fpsim.number.catalogue import Entry, builtin, from_file
+from fpsim.number.p3109 import p3109
 
 _FLOAT = re.compile(r"(chen-)?e(0|[1-9]\d?)m(0|[1-9]\d?)(?:-(ieee|fn|fnuz|none))?")
 _INT = re.compile(r"(u?)int(\d{1,2})(-full)?")
@@ -29,10 +30,10 @@ def format(  # the public name: fpsim.format
 
     Args:
         name: a catalogue name or alias (``e4m3``, ``mxfp4``, ``nf4``), a family (``e3m4``, ``e4m3-ieee``,
-            ``chen-e2m1``, ``int6``, ``int8-full``, ``uint4``, ``mxfp4-even``), ``mine.toml#name``, a list of
-            values (a codebook), or a format, which is returned as it is.
+            ``chen-e2m1``, ``binary8p4se``, ``int6``, ``int8-full``, ``uint4``, ``mxfp4-even``), ``mine.toml#name``,
+            a list of values (a codebook), or a format, which is returned as it is.
         bias: another exponent bias, any real number.
-        specials: ``ieee``, ``fn``, ``fnuz`` or ``none``.
+        specials: ``ieee``, ``fn``, ``fnuz``, ``p3109`` or ``none``.
         subnormals: False makes exponent field 0 hold only ±0.
         files: the user's TOML files, whose names come before the built-in ones.
 
@@ -119,7 +120,7 @@ def _family(key: str, entries: Mapping[str, Entry]) -> Format | None:
         base = find(match[1], entries)
         if isinstance(base, BlockFormat):
             return replace(base, name=key, rule=ScaleRule(match[2]))
-    return None
+    return p3109(key)
 
 
 def _float(key: str, match: re.Match[str]) -> FloatFormat:

@@ -40,7 +40,7 @@ def squared_errors(
         constants: tuple[Any, ...] = (real(p.lo) - shift, real(p.hi) - shift)
         return _kernel("linear")(x, scales, constants)  # type: ignore[no-any-return]
     if isinstance(p, TablePlan):
-        return _kernel("table")(x, scales, (p.thresholds, p.values, p.keep_zero_sign))  # type: ignore[no-any-return]
+        return _kernel("table")(x, scales, (p.thresholds, p.values, p.keep_zero_sign, real(np.nan)))  # type: ignore[no-any-return]
     kind, constants = ("integer", integer_constants(p)) if p.integer else ("magic", magic_constants(p))
     return _kernel(kind)(x, scales, constants)  # type: ignore[no-any-return]
 

@@ -55,8 +55,9 @@ def test_the_list_names_the_families(capsys: pytest.CaptureFixture[str]) -> None
 def test_e4m3_says_what_it_is_and_what_it_is_not(capsys: pytest.CaptureFixture[str]) -> None:
     text = printed(capsys, "e4m3")
     assert "# e4m3: max 448, no Inf, one NaN a sign, bias 7 (specials fn)" in text
-    for line in ("e4m3-ieee  max 240", "e4m3-fnuz  max 240", "chen-e4m3  max 240", "e4m3-none  max 480"):
+    for line in ("e4m3-ieee    max 240", "e4m3-fnuz    max 240", "chen-e4m3    max 240", "e4m3-none    max 480"):
         assert line in text
+    assert "binary8p4se  max 224, Inf at the top, one NaN in the code of -0" in text
     assert "float8_e4m3fn" in text
 
 
@@ -69,6 +70,7 @@ def test_one_format_in_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert {other["name"]: other["max"] for other in found["same_fields"]} == {
         "e4m3-ieee": "240",
         "e4m3-fnuz": "240",
+        "binary8p4se": "224",
         "chen-e4m3": "240",
         "e4m3-none": "480",
     }
@@ -125,7 +127,7 @@ def test_formats_of_the_users_file(tmp_path: Path, capsys: pytest.CaptureFixture
     path.write_text('[e4m3]\nexponent_bits = 4\nmantissa_bits = 3\nbias = 4000\naliases = ["mine"]\nsource = "a | b"\n')
     names = [entry["name"] for entry in document(capsys, "--formats-file", str(path))["formats"]]
     assert names == ["e4m3", *(name for name in builtin() if name != "e4m3")]
-    assert "2^-" in printed(capsys, "--formats-file", str(path)).splitlines()[7]
+    assert "2^-" in printed(capsys, "--formats-file", str(path)).splitlines()[8]
     for words in (["mine", "--formats-file", str(path)], [f"{path}#e4m3"]):
         found = document(capsys, *words)
         assert (found["bias"], found["aliases"]) == (4000, ["mine"])

@@ -104,8 +104,9 @@ def test_specials_are_where_their_convention_says(name: str) -> None:
         Specials.FN: (0, signs),
         Specials.FNUZ: (0, 1),
         Specials.NONE: (0, 0),
+        Specials.P3109: (signs, 1),
     }[fmt.specials]
-    minus_zero = fmt.signed and fmt.specials is not Specials.FNUZ and fmt.zero
+    minus_zero = fmt.signed and fmt.specials not in (Specials.FNUZ, Specials.P3109) and fmt.zero
     found = any(isinstance(value, float) and value == 0 for value in kinds)
     assert found == minus_zero == fmt.has_negative_zero
 

@@ -1,0 +1,90 @@
+"""Inspection against ml_dtypes and gfloat, and of real biases against the specification."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import gfloat
+import gfloat.formats as gfloat_formats
+import ml_dtypes
+import numpy as np
+import pytest
+
+import fpsim
+from fpsim.number import FloatFormat
+from fpsim.number.conversion import Conversion, Rounding
+from fpsim.number.exact import decode, quantize
+from fpsim.number.inspection import inspect
+
+LIBRARY = {
+    "e4m3": ml_dtypes.float8_e4m3fn,
+    "e5m2": ml_dtypes.float8_e5m2,
+    "e4m3-ieee": ml_dtypes.float8_e4m3,
+    "e3m4-ieee": ml_dtypes.float8_e3m4,
+    "e4m3-fnuz": ml_dtypes.float8_e4m3fnuz,
+    "e5m2-fnuz": ml_dtypes.float8_e5m2fnuz,
+    "e2m1": ml_dtypes.float4_e2m1fn,
+    "e2m3": ml_dtypes.float6_e2m3fn,
+    "e3m2": ml_dtypes.float6_e3m2fn,
+    "bfloat16": ml_dtypes.bfloat16,
+    "binary16": np.float16,
+}
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+def test_codes_are_those_of_ml_dtypes(name: str) -> None:
+    fmt = fpsim.format(name)
+    assert isinstance(fmt, FloatFormat)
+    generator = np.random.default_rng(3)
+    spread = np.exp2(generator.uniform(fmt.emin - fmt.mantissa_bits - 2, fmt.emax - 2, 600))
+    x = (generator.standard_normal(600) * spread).astype(np.float32)
+    x = x[np.abs(x) <= float(fmt.max)]
+    codes = x.astype(LIBRARY[name]).view(np.uint16 if fmt.bits == 16 else np.uint8)
+    assert len(x) > 500
+    assert [inspect(fmt, float(value)).code for value in x] == codes.tolist()
+
+
+GFLOAT_MODES = {
+    Rounding.TIES_TO_EVEN: gfloat.RoundMode.TiesToEven,
+    Rounding.TIES_TO_AWAY: gfloat.RoundMode.TiesToAway,
+    Rounding.TOWARD_ZERO: gfloat.RoundMode.TowardZero,
+    Rounding.TOWARD_POSITIVE: gfloat.RoundMode.TowardPositive,
+    Rounding.TOWARD_NEGATIVE: gfloat.RoundMode.TowardNegative,
+}
+
+
+@pytest.mark.parametrize("mode", GFLOAT_MODES)
+@pytest.mark.parametrize("name", ["e4m3", "e5m2", "e2m1", "e2m3", "e3m2"])
+def test_values_are_those_of_gfloat(name: str, mode: Rounding) -> None:
+    fmt, theirs = fpsim.format(name), getattr(gfloat_formats, f"format_info_ocp_{name}")
+    assert isinstance(fmt, FloatFormat)
+    generator = np.random.default_rng(4)
+    for x in generator.standard_normal(200) * np.exp2(generator.uniform(fmt.emin - 3, fmt.emax + 1, 200)):
+        expected = gfloat.round_float(theirs, float(x), GFLOAT_MODES[mode], True)
+        value = inspect(fmt, float(x), Conversion(rounding=mode)).value
+        assert float(value) == expected
+        assert math.copysign(1, value) == math.copysign(1, expected)
+
+
+@pytest.mark.parametrize("bias", [2.7, -1.37, 6.37])
+@pytest.mark.parametrize("name", ["e2m1", "e4m3", "e3m2"])
+def test_a_real_bias_follows_the_specification(name: str, bias: float) -> None:
+    fmt = fpsim.format(name, bias=bias)
+    assert isinstance(fmt, FloatFormat)
+    generator = np.random.default_rng(5)
+    for x in generator.standard_normal(200) * np.exp2(generator.uniform(fmt.emin - 3, fmt.emax, 200)):
+        found = inspect(fmt, float(x))
+        assert float(found.value) == quantize(fmt, float(x), width=64)
+        assert Fraction(found.value) / Fraction(fmt.scale(64)) == Fraction(decode(fmt.grid, found.code))
+        assert found.ulp is not None
+        step = found.ulp / Fraction(fmt.scale(64))
+        assert step.numerator.bit_count() == step.denominator.bit_count() == 1
+
+
+def test_numbers_beyond_float64_are_no_problem() -> None:
+    fmt = fpsim.format("e4m3", bias=2.7)
+    assert isinstance(fmt, FloatFormat)
+    for exponent in (2000, -2000):
+        found = inspect(fmt, Fraction(10) ** exponent)
+        assert (found.overflow, found.underflow) == (exponent > 0, exponent < 0)
