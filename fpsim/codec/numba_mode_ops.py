@@ -38,7 +38,8 @@ def round_linear(mode):
     @intrinsic
     def operation(typingctx, x, lo, hi, nan, lift, threshold):
         def codegen(context, builder, signature, args):
-            return emit.round_linear(builder, *args[:5], mode, args[5] if random else None)
+            x, lo, hi, nan, lift, threshold = args
+            return emit.round_linear(builder, x, lo, hi, nan, lift, mode, threshold if random else None)
 
         return x(x, x, x, x, x, types.int32), codegen
 

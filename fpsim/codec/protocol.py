@@ -12,7 +12,7 @@ from fpsim.number.conversion import DEFAULT, Conversion
 
 #: Entry-point group by which other packages offer backends: ``name = "module:factory"``.
 GROUP = "fpsim.backends"
-BUILT_IN = ("numba", "numpy", "torch", "torch-compile")
+BUILT_IN = ("numba", "numpy", "torch", "torch-compile", "triton")
 
 
 @runtime_checkable
@@ -60,7 +60,7 @@ def policy_arguments(chosen: Backend, how: Conversion) -> dict[str, Conversion]:
 
 @lru_cache(maxsize=32)
 def backend(name: str) -> Backend:
-    """Return the backend of a name: ``numba``, ``numpy``, ``torch``, ``torch-compile`` or another package's.
+    """Return the backend of a name: ``numba``, ``numpy``, ``torch``, ``torch-compile``, ``triton`` or another package's.
 
     Raises:
         FpsimError: no backend has the name, or the one found does not follow the protocol.
@@ -81,6 +81,10 @@ def backend(name: str) -> Backend:
         from fpsim.codec.torch_compiled import CompiledBackend
 
         return CompiledBackend()
+    if name == "triton":
+        from fpsim.codec.triton_twin import TritonBackend
+
+        return TritonBackend()
     found = {point.name: point for point in entry_points(group=GROUP)}
     if name not in found:
         known = ", ".join([*BUILT_IN, *sorted(found)])

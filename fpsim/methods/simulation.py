@@ -10,7 +10,6 @@ from typing import Any
 
 from torch import nn
 
-from fpsim import __version__
 from fpsim.errors import FpsimError
 from fpsim.measure.paired import paired_scores
 from fpsim.methods import rtn
@@ -30,6 +29,7 @@ from fpsim.sample.npz import atomic
 from fpsim.sample.run import sample_into
 from fpsim.sample.spec import SampleSpec
 from fpsim.sample.store import BatchStore, RunFolder
+from fpsim.version import __version__
 
 #: progress(what is running, finished steps of it, all its steps)
 Progress = Callable[[str, int, int], None]

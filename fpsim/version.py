@@ -1,0 +1,3 @@
+"""The package's version, for every layer."""
+
+__version__ = "0.1.0"
