@@ -3,11 +3,12 @@
 
 PYTHON ?= python3
 VENV   := .venv
+PEERS  := .venv-peers
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 DEMO   := runs/demo
 
-.PHONY: demo test lint types layers unit wheel clean
+.PHONY: demo test lint types layers unit wheel bench-peers exhaustive clean
 
 demo: $(VENV)/.stamp-demo
 	$(BIN)/fpsim simulate --quant e4m3/e4m3 --quant int8/int8 --quant e2m1/e4m3 --quant int4/int8 \
@@ -33,8 +34,22 @@ wheel: $(VENV)/.stamp-test
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist . > dist/build.log 2>&1 || { cat dist/build.log; exit 1; }
 	$(BIN)/python tests/check_wheel.py dist
 
+# The peers live in a folder of their own beside the environment, which serves them with its torch. An environment that
+# exists stays as it is.
+bench-peers: $(PEERS)/failed.json
+	$(BIN)/python tests/bench/bench_peers.py --folder $(PEERS)
+
+$(PEERS)/failed.json: $(if $(wildcard $(BIN)/python),,$(VENV)/.stamp-test) tests/bench/peers/requirements.txt
+	$(BIN)/python tests/bench/peers/install.py $(PEERS)
+
+# Minutes: all 2^32 float32 numbers through formats and modes. An interrupted run goes on where it stopped.
+exhaustive: SHELL := bash
+exhaustive: $(VENV)/.stamp-test
+	set -o pipefail; OMP_NUM_THREADS=1 $(BIN)/python experiments/exhaustive_float32.py \
+	    | tee experiments/results/exhaustive_float32.txt
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(PEERS) build dist *.egg-info
 
 $(VENV)/.stamp-venv:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fpsim needs Python 3.11 or newer: make PYTHON=python3.11")'

@@ -16,14 +16,19 @@ from typing import Any
 
 import click
 
-from fpsim import __version__
 from fpsim.errors import FpsimError
+from fpsim.version import __version__
 
 #: Verb to module and attribute, in the order of the help text.
 VERBS: dict[str, str] = {
+    "compare": "fpsim.cli.compare:compare",
+    "conformance": "fpsim.cli.conformance:conformance",
     "formats": "fpsim.cli.formats:formats",
+    "inspect": "fpsim.cli.inspect:inspect",
+    "quantize": "fpsim.cli.quantize:quantize",
     "simulate": "fpsim.cli.simulate:simulate",
     "table": "fpsim.cli.table:table",
+    "vectors": "fpsim.cli.vectors:vectors",
 }
 _BAD_INPUT, _INTERRUPTED = 2, 130
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from dataclasses import dataclass
 from fractions import Fraction
 
-from fpsim.number import BlockFormat, CodebookFormat, ElementFormat, FloatFormat, Format
-from fpsim.number.ordinals import Ladder, ladder
+from fpsim.number import BlockFormat, ElementFormat, FloatFormat, Format
+from fpsim.number.inspection import own_scale
+from fpsim.number.ordinals import ladder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +70,8 @@ def capability(fmt: Format) -> Capability:
     """
     element = fmt.element if isinstance(fmt, BlockFormat) else fmt
     steps, scale = ladder(element), own_scale(element)
-    positive = bisect_left(steps.ordinals, True, key=lambda i: steps.value(i) > 0)
-    least = steps.value(steps.ordinals[positive]) * scale if positive < len(steps.ordinals) else None
+    positive = steps.first(lambda value: value > 0)
+    least = steps.value(positive) * scale if positive < steps.ordinals.stop else None
     binades = None if least is None else log2(element.max * scale / least)
     real = element if isinstance(element, FloatFormat) else None
     inf, nan, negative_zero = _special(element)
@@ -90,26 +90,17 @@ def capability(fmt: Format) -> Capability:
         binades=binades,
         decibels=None if binades is None else binades * 20 * math.log10(2),
         codes=codes,
-        unit_codes=_below(steps, 1 / scale) - _below(steps, Fraction(0)),
+        unit_codes=steps.first(lambda value: value * scale >= 1) - steps.first(lambda value: value >= 0),
         inf=inf,
         nan=nan,
         negative_zero=negative_zero,
-        unused=codes - len(steps.ordinals) - inf - nan - negative_zero,
+        unused=codes - steps.count - inf - nan - negative_zero,
     )
-
-
-def own_scale(fmt: ElementFormat) -> Fraction:
-    """Return the factor between grid and values in float64; fraction bits are in the grid here."""
-    return Fraction(fmt.scale(64)) if isinstance(fmt, FloatFormat) else Fraction(1)
-
-
-def _below(steps: Ladder, limit: Fraction) -> int:
-    return bisect_left(steps.ordinals, limit, key=steps.value)
 
 
 def _special(fmt: ElementFormat) -> tuple[int, int, int]:
     """How many codes Inf, NaN and −0 have."""
-    if isinstance(fmt, CodebookFormat) or not isinstance(fmt, FloatFormat):
+    if not isinstance(fmt, FloatFormat):
         return 0, 0, 0
     signs = 1 + fmt.signed
     inf = signs if fmt.inf_code is not None else 0

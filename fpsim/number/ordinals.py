@@ -6,7 +6,7 @@ Everything here is on the integer-bias grid; a real bias multiplies it by the fo
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -37,6 +37,19 @@ class Ladder:
     ordinals: range
     value: Callable[[int], Fraction]
     code: Callable[[int], int]
+
+    @property
+    def count(self) -> int:
+        """How many values there are; ``len`` cannot say it of 64 bits."""
+        return self.ordinals.stop - self.ordinals.start
+
+    def first(self, condition: Callable[[Fraction], bool]) -> int:
+        """Return the first ordinal whose value meets a condition that all greater values meet; else the end."""
+        low, high = self.ordinals.start, self.ordinals.stop
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (low, middle) if condition(self.value(middle)) else (middle + 1, high)
+        return low
 
 
 def ladder(fmt: Element) -> Ladder:
@@ -75,15 +88,15 @@ def _float_ladder(fmt: FloatFormat) -> Ladder:
 def below(fmt: Element, t: Number) -> int | None:
     """Return the code of the greatest finite value strictly below ``t``; None if there is none."""
     steps = ladder(fmt)
-    place = bisect_left(steps.ordinals, t, key=steps.value) - 1
-    return None if place < 0 else _signed(fmt, t, steps.code(steps.ordinals[place]))
+    ordinal = steps.first(lambda value: value >= t) - 1
+    return None if ordinal < steps.ordinals.start else _signed(fmt, t, steps.code(ordinal))
 
 
 def above(fmt: Element, t: Number) -> int | None:
     """Return the code of the least finite value strictly above ``t``; None if there is none."""
     steps = ladder(fmt)
-    place = bisect_right(steps.ordinals, t, key=steps.value)
-    return None if place == len(steps.ordinals) else _signed(fmt, t, steps.code(steps.ordinals[place]))
+    ordinal = steps.first(lambda value: value > t)
+    return None if ordinal == steps.ordinals.stop else _signed(fmt, t, steps.code(ordinal))
 
 
 def _signed(fmt: Element, t: Number, code: int) -> int:
@@ -97,10 +110,10 @@ def halfway(fmt: Element, t: Number) -> bool:
     if not is_finite(t):
         return False
     steps = ladder(fmt)
-    place = bisect_right(steps.ordinals, t, key=steps.value)
-    if not 0 < place < len(steps.ordinals):
+    place = steps.first(lambda value: value > t)
+    if not steps.ordinals.start < place < steps.ordinals.stop:
         return beyond(fmt, t) == Fraction(1, 2)
-    low, high = (steps.value(steps.ordinals[i]) for i in (place - 1, place))
+    low, high = steps.value(place - 1), steps.value(place)
     return t != low and 2 * Fraction(t) == low + high
 
 

@@ -26,6 +26,10 @@ OUTPUTS = {
     "table-e2m1-flat.txt": "table --format fp4 --no-subnormals --specials ieee",
     "table-int4.txt": "table --format int4",
     "table-nf4.txt": "table --format nf4",
+    "inspect-formats.txt": "inspect 0.3 -5 --format e2m1,e4m3,e5m2,int8",
+    "inspect-values.txt": "inspect 0.1 -1/3 464 -inf 2^-9 -0 --format e4m3",
+    "inspect-bias2.7.json": "inspect 0.3 --format e2m1 --bias 2.7 --rounding toward-zero --json",
+    "compare.txt": "compare e4m3 e2m1 int8 nf4 mxfp4 nvfp4 --samples 4096",
     "formats.txt": "formats",
     "formats-e4m3.txt": "formats e4m3",
     "formats-e4m3.json": "formats e4m3 --json",
@@ -49,5 +53,5 @@ def test_output_is_the_golden_one(
 
 
 def test_every_golden_file_is_compared() -> None:
-    ours = {path.name for path in GOLDEN.iterdir() if path.name.startswith(("table", "formats"))}
+    ours = {path.name for path in GOLDEN.iterdir() if path.name.startswith(("table", "formats", "inspect", "compare"))}
     assert ours == set(OUTPUTS)

@@ -168,9 +168,7 @@ def test_the_ulp_is_the_gap_above_the_magnitude(name: str) -> None:
 
 
 def test_special_values() -> None:
-    e5m2, e4m3, special = fpsim.format("e5m2"), fpsim.format("e4m3"), Conversion(overflow=Overflow.SPECIAL)
-    assert isinstance(e5m2, FloatFormat)
-    assert isinstance(e4m3, FloatFormat)
+    e5m2, e4m3, special = FORMATS["e5m2"], FORMATS["e4m3"], Conversion(overflow=Overflow.SPECIAL)
     found = inspect(e5m2, -math.inf, special)
     assert (found.code, found.value, found.exact, found.overflow, found.error) == (0xFC, -math.inf, True, False, None)
     assert found.below is None

@@ -13,8 +13,9 @@ import pytest
 
 import fpsim
 from fpsim.number import FloatFormat
+from fpsim.number.capability import capability
 from fpsim.number.conversion import Conversion, Rounding
-from fpsim.number.exact import decode, quantize
+from fpsim.number.exact import BINARY64, decode, quantize
 from fpsim.number.inspection import inspect
 
 LIBRARY = {
@@ -88,3 +89,14 @@ def test_numbers_beyond_float64_are_no_problem() -> None:
     for exponent in (2000, -2000):
         found = inspect(fmt, Fraction(10) ** exponent)
         assert (found.overflow, found.underflow) == (exponent > 0, exponent < 0)
+
+
+def test_neighbours_in_binary64_are_those_of_nextafter() -> None:
+    """Codes of 64 bits are beyond what ``len`` and ``bisect`` take."""
+    for x in (0.1, -5e-324, 1e300, -math.pi):
+        found = inspect(BINARY64, x)
+        assert found.below is not None
+        assert found.above is not None
+        assert (found.below.value, found.above.value) == (math.nextafter(x, -math.inf), math.nextafter(x, math.inf))
+        assert (found.exact, found.ulp) == (True, math.ulp(x))
+    assert capability(BINARY64).unit_codes == 0x3FF << 52
