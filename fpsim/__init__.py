@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fpsim.errors import FpsimError
 from fpsim.number.names import format
+from fpsim.version import __version__
 
 if TYPE_CHECKING:
     from fpsim.codec.api import quantize
@@ -14,10 +15,9 @@ if TYPE_CHECKING:
     from fpsim.codec.encoded import Encoded, unpack
     from fpsim.model.attach import quantize_
     from fpsim.quant.granularity import PerBlock, PerChannel, PerTensor
+    from fpsim.quant.packed import load_packed, save_packed
     from fpsim.quant.policy import Policy
     from fpsim.quant.quantizer import Quantizer
-
-__version__ = "0.1.0"
 
 # NumPy, Numba and torch load when a name that needs them is first used: `fpsim table` needs none.
 _LAZY = {
@@ -29,8 +29,10 @@ _LAZY = {
     "Quantizer": "fpsim.quant.quantizer",
     "decode": "fpsim.codec.coding",
     "encode": "fpsim.codec.coding",
+    "load_packed": "fpsim.quant.packed",
     "quantize": "fpsim.codec.api",
     "quantize_": "fpsim.model.attach",
+    "save_packed": "fpsim.quant.packed",
     "unpack": "fpsim.codec.encoded",
 }
 
@@ -46,8 +48,10 @@ __all__ = [
     "decode",
     "encode",
     "format",
+    "load_packed",
     "quantize",
     "quantize_",
+    "save_packed",
     "unpack",
 ]
 

@@ -1,4 +1,4 @@
-"""Between grid values and codes, for whole arrays."""
+"""Between grid values and codes, for whole arrays, in NumPy."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fpsim.codec.plan import TablePlan
+from fpsim.codec.tables import TablePlan
 from fpsim.errors import FpsimError
-from fpsim.number import CodebookFormat, ElementFormat, FloatFormat, IntFormat, Specials
+from fpsim.number import CodebookFormat, ElementFormat, FloatFormat, IntFormat
+from fpsim.number.conversion import DEFAULT, Conversion, NanPolicy
+from fpsim.number.exact import encode
 
 
 def code_dtype(bits: int) -> type[np.unsignedinteger[Any]]:
@@ -24,49 +26,50 @@ def code_dtype(bits: int) -> type[np.unsignedinteger[Any]]:
     return np.uint8 if bits <= 8 else np.uint16 if bits <= 16 else np.uint32
 
 
+def nan_code(fmt: ElementFormat, how: Conversion = DEFAULT) -> int | None:
+    """What NaN becomes; None where that is an error."""
+    if isinstance(fmt, FloatFormat) and fmt.nan_code is not None:
+        return fmt.nan_code
+    return None if how.nan is NanPolicy.KEEP else encode(fmt.grid, float("nan"), how)
+
+
+def nan_error(fmt: ElementFormat, place: tuple[int, ...]) -> FpsimError:
+    """The error of a NaN that has no code."""
+    return FpsimError(
+        f"the value at {place} is NaN, but {fmt.name} has no NaN code; choose a format with NaN (e4m3) or another "
+        "NaN policy (nan='zero' or 'max')"
+    )
+
+
 def codes_of(grid: NDArray[np.floating], fmt: FloatFormat | IntFormat) -> NDArray[Any]:
     """Codes of values that lie on a format's integer-bias grid.
 
     Args:
-        grid: float32 or float64 values, each exactly on the grid, or NaN.
+        grid: float32 or float64 values, each exactly on the grid, or Inf or NaN where the format has them.
         fmt: the element format.
-
-    Raises:
-        FpsimError: NaN in a format without NaN.
     """
-    dtype, nan, nan_code = code_dtype(fmt.bits), np.isnan(grid), _nan_code(grid, fmt)
-    values = np.where(nan, grid.dtype.type(0), grid)
+    finite = np.where(np.isfinite(grid), grid, grid.dtype.type(0))
     if isinstance(fmt, IntFormat):
-        codes: NDArray[Any] = values.astype(np.int64) & ((1 << fmt.bits) - 1)
+        codes: NDArray[Any] = finite.astype(np.int64) & ((1 << fmt.bits) - 1)
     else:
-        codes = np.where(nan, nan_code, _float_codes(values, fmt))
-    return codes.astype(dtype)
+        infinite = np.where(np.signbit(grid), fmt.sign_bit, 0) | (fmt.inf_code or 0)
+        codes = np.where(np.isinf(grid), infinite, _float_codes(finite, fmt))
+    return np.where(np.isnan(grid), nan_code(fmt) or 0, codes).astype(code_dtype(fmt.bits))
 
 
-def codes_by_table(t: NDArray[np.floating], fmt: ElementFormat, table: TablePlan) -> NDArray[Any]:
+def codes_by_table(t: NDArray[np.floating], fmt: ElementFormat, table: TablePlan, nan: int | None) -> NDArray[Any]:
     """Codes of numbers that are yet to be rounded, also where the working width cannot hold the whole grid.
 
-    Raises:
-        FpsimError: NaN in a format without NaN.
+    Args:
+        t: float32 or float64.
+        fmt: the element format.
+        table: its table for a conversion.
+        nan: the code that NaN becomes.
     """
-    nan_code = _nan_code(t, fmt)
     codes: NDArray[Any] = np.asarray(table.codes[np.searchsorted(table.thresholds, t, side="right") - 1])
     if isinstance(fmt, FloatFormat) and fmt.has_negative_zero:
         codes = np.where((codes == 0) & np.signbit(t), fmt.sign_bit, codes)
-    return np.where(np.isnan(t), nan_code, codes).astype(code_dtype(fmt.bits))
-
-
-def _nan_code(values: NDArray[np.floating], fmt: ElementFormat) -> int:
-    code = fmt.nan_code if isinstance(fmt, FloatFormat) else None
-    if code is not None:
-        return code
-    nan = np.isnan(values)
-    if nan.any():
-        place = tuple(int(i) for i in np.argwhere(nan)[0])
-        raise FpsimError(
-            f"the value at {place} is NaN, but {fmt.name} has no NaN code; choose a format with NaN (e4m3)"
-        )
-    return 0
+    return np.where(np.isnan(t), nan or 0, codes).astype(code_dtype(fmt.bits))
 
 
 def _float_codes(values: NDArray[np.floating], fmt: FloatFormat) -> NDArray[np.int64]:
@@ -82,25 +85,43 @@ def _float_codes(values: NDArray[np.floating], fmt: FloatFormat) -> NDArray[np.i
     return signed
 
 
+def code_count(fmt: ElementFormat) -> int:
+    """Number of codes that exist."""
+    return len(fmt.values) if isinstance(fmt, CodebookFormat) else 1 << fmt.bits
+
+
+def check_codes(codes: NDArray[Any], fmt: ElementFormat) -> None:
+    """Refuse codes that do not exist.
+
+    Raises:
+        FpsimError: there is one.
+    """
+    count = code_count(fmt)
+    possible = codes.dtype.kind == "u" and codes.dtype.itemsize * 8 <= fmt.bits and count == 1 << fmt.bits
+    if codes.size and not possible and int(codes.max()) >= count:
+        raise FpsimError(f"code {int(codes.max())} does not exist in {fmt.name}, which has {count} codes")
+
+
 def values_of(codes: NDArray[Any], fmt: ElementFormat, dtype: type[np.floating]) -> NDArray[Any]:
     """Grid values of codes, in a working type; what it cannot hold becomes its nearest finite value.
 
     Raises:
         FpsimError: a code that does not exist.
     """
-    limit = len(fmt.values) if isinstance(fmt, CodebookFormat) else 1 << fmt.bits
-    if codes.size and int(codes.max()) >= limit:
-        raise FpsimError(f"code {int(codes.max())} does not exist in {fmt.name}, which has {limit} codes")
+    check_codes(codes, fmt)
     if fmt.bits <= 16:
-        values: NDArray[Any] = _lookup(fmt, np.dtype(dtype))[codes]
+        values: NDArray[Any] = lookup(fmt, np.dtype(dtype))[codes]
         return values
     return _values(codes, fmt, dtype)
 
 
 @lru_cache(maxsize=256)
-def _lookup(fmt: ElementFormat, dtype: np.dtype[Any]) -> NDArray[Any]:
-    count = len(fmt.values) if isinstance(fmt, CodebookFormat) else 1 << fmt.bits
-    return _values(np.arange(count), fmt, dtype.type)
+def lookup(fmt: ElementFormat, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """The grid values of all codes of a format of at most 16 bits, and NaN up to what the type of codes holds."""
+    table = np.full(np.iinfo(code_dtype(fmt.bits)).max + 1, np.nan, dtype)
+    table[: code_count(fmt)] = _values(np.arange(code_count(fmt)), fmt, dtype.type)
+    table.flags.writeable = False
+    return table
 
 
 def _values(codes: NDArray[Any], fmt: ElementFormat, dtype: type[np.floating]) -> NDArray[Any]:
@@ -121,9 +142,19 @@ def _values(codes: NDArray[Any], fmt: ElementFormat, dtype: type[np.floating]) -
     if fmt.inf_code is not None:
         values[magnitude == fmt.inf_code] = np.inf
     values = np.where((c & fmt.sign_bit) != 0, -values, values)
-    if fmt.specials is Specials.FNUZ:
+    if fmt.nan_is_negative_zero:
         values = np.where(c == fmt.nan_code, np.nan, values + dtype(0)).astype(dtype)  # the other codes hold no −0
     return values
 
 
-__all__ = ["code_dtype", "codes_by_table", "codes_of", "values_of"]
+__all__ = [
+    "check_codes",
+    "code_count",
+    "code_dtype",
+    "codes_by_table",
+    "codes_of",
+    "lookup",
+    "nan_code",
+    "nan_error",
+    "values_of",
+]

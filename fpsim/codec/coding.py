@@ -8,99 +8,122 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fpsim.codec import arrays
-from fpsim.codec.blocks import block_scales, check_divides
-from fpsim.codec.codes import codes_by_table, codes_of, values_of
+from fpsim.codec.block_codes import decode_blocks, encode_blocks
+from fpsim.codec.blocks import check_divides
+from fpsim.codec.codes import code_dtype
 from fpsim.codec.encoded import Encoded
-from fpsim.codec.plan import TablePlan, plan
-from fpsim.codec.protocol import Backend
-from fpsim.codec.protocol import backend as named_backend
+from fpsim.codec.options import conversion
+from fpsim.codec.rows import decode_into, decode_rows, encode_into, encode_rows
 from fpsim.errors import FpsimError
-from fpsim.number import BlockFormat, CodebookFormat, ElementFormat, Format
+from fpsim.number import BlockFormat, Format
 from fpsim.number.names import format as resolve
 
 
-def encode(x: Any, f: str | Format, *, strict: bool = False) -> Encoded:
+def encode(
+    x: Any,
+    f: str | Format,
+    *,
+    rounding: str = "ties-to-even",
+    overflow: str = "saturate",
+    nan: str = "keep",
+    random_bits: int | None = None,
+    seed: int | None = None,
+    preset: str | None = None,
+    strict: bool = False,
+    out: NDArray[Any] | None = None,
+) -> Encoded:
     """Round an array and return its codes.
 
     Args:
-        x: as in :func:`quantize`; block formats run along the last axis.
+        x: as in :func:`fpsim.quantize`; block formats run along the last axis.
         f: a format or its name.
+        rounding: as in :func:`fpsim.quantize`, like all other policies.
+        overflow: policy beyond the largest finite value.
+        nan: what NaN becomes in a format without NaN; ``keep`` makes it an error.
+        random_bits: of stochastic rounding.
+        seed: of stochastic rounding.
+        preset: all policies by the library or hardware that has them.
         strict: for block formats, refuse a short last block.
+        out: where to write the codes: a NumPy array of the shape of ``x``, uint8 for codes of up to 8 bits, uint16
+            for up to 16, otherwise uint32.
 
     Returns:
-        The codes (uint8, uint16 or uint32 of the shape of ``x``) with, for block formats, the codes of the scales.
+        The codes (of the shape of ``x``; ``out`` if given) with, for block formats, the codes of the scales.
 
     Raises:
-        FpsimError: as :func:`quantize`; NaN in a format that has none.
+        FpsimError: as :func:`fpsim.quantize`; NaN in a format that has none.
+
+    >>> encode(np.array([0.5, 1, -6], np.float32), "e2m1").codes
+    array([ 1,  2, 15], dtype=uint8)
     """
-    fmt, work = resolve(f), arrays.working(x)
-    data: NDArray[np.floating] = work.data.cpu().numpy() if arrays.is_torch(work.data) else work.data
-    chosen = arrays.choose(None, data)
-    if not isinstance(fmt, BlockFormat):
-        codes = _codes(_divided(data, fmt, work.width), fmt, chosen)
-        return Encoded(codes=codes, scales=None, tensor_scale=1.0, shape=data.shape, format=fmt, width=work.width)
-    columns = data.shape[-1] if data.ndim else 1
-    if strict:
-        check_divides(columns, fmt)
-    if data.size == 0:
-        empty = np.empty(data.shape, np.uint8)
-        return Encoded(codes=empty, scales=empty, tensor_scale=1.0, shape=data.shape, format=fmt, width=work.width)
-    rows = data.reshape(-1, columns)
-    scales, whole = block_scales(rows, fmt, named_backend("numpy"))
-    each = np.repeat(scales * data.dtype.type(whole), fmt.block, axis=1)[:, :columns]
-    t = rows / (each * data.dtype.type(fmt.element.scale(work.width)))
-    return Encoded(
-        codes=_codes(t, fmt.element, chosen).reshape(data.shape),
-        scales=codes_of(scales, fmt.scale),
-        tensor_scale=whole,
-        shape=data.shape,
-        format=fmt,
-        width=work.width,
+    fmt = resolve(f)
+    how, through = conversion(
+        fmt, rounding=rounding, overflow=overflow, nan=nan, random_bits=random_bits, seed=seed, preset=preset
     )
+    work = arrays.working(x, through_float32=through)
+    data: NDArray[np.floating] = work.data.cpu().numpy() if arrays.is_torch(work.data) else work.data
+    blocks, columns = isinstance(fmt, BlockFormat), data.shape[-1] if data.ndim else 1
+    if isinstance(fmt, BlockFormat) and strict:
+        check_divides(columns, fmt)
+    dtype = code_dtype(fmt.element.bits if isinstance(fmt, BlockFormat) else fmt.bits)
+    codes, result = _buffer(out, data.shape, (dtype,), "codes of " + fmt.name)
+    scales, whole = np.empty(data.shape, np.uint8) if blocks else None, 1.0
+    if isinstance(fmt, BlockFormat) and data.size:
+        rows = data.reshape(-1, columns)
+        scales, whole = encode_blocks(rows, fmt, how, codes.reshape(-1, columns), data.shape)
+    elif not isinstance(fmt, BlockFormat):
+        scale = np.full((1, 1), fmt.scale(work.width), data.dtype)
+        encode_into(data.reshape(1, -1), fmt, scale, None, how, codes.reshape(1, -1), data.shape)
+    if result is not codes:
+        result[...] = codes
+    return Encoded(codes=result, scales=scales, tensor_scale=whole, shape=data.shape, format=fmt, width=work.width)
 
 
-def _codes(t: NDArray[np.floating], fmt: ElementFormat, chosen: Backend) -> NDArray[Any]:
-    """Codes of quotients: by search where the format is rounded so, otherwise from their grid values."""
-    p = plan(fmt, t.dtype.itemsize * 8)
-    if isinstance(p, TablePlan):
-        return codes_by_table(t, fmt, p)
-    assert not isinstance(fmt, CodebookFormat), "codebooks are always rounded by search"
-    grid = np.empty_like(t)
-    chosen.quantize(t.reshape(1, -1), fmt, np.ones((1, 1), t.dtype), grid.reshape(1, -1))
-    return codes_of(grid, fmt)
-
-
-def _divided(data: NDArray[np.floating], fmt: ElementFormat, width: int) -> NDArray[np.floating]:
-    scale = fmt.scale(width)
-    with np.errstate(over="ignore"):
-        divided: NDArray[np.floating] = data if scale == 1 else data / data.dtype.type(scale)
-    return divided
-
-
-def decode(encoded: Encoded, *, dtype: Any = None) -> NDArray[Any]:
-    """Return the values of codes: exactly what :func:`quantize` returns for the same input.
+def decode(encoded: Encoded, *, dtype: Any = None, out: NDArray[Any] | None = None) -> NDArray[Any]:
+    """Return the values of codes: exactly what :func:`fpsim.quantize` returns for the same input.
 
     Args:
         encoded: from :func:`encode` or ``fpsim.unpack``.
-        dtype: float32 or float64; default the working width that the input was rounded in.
+        dtype: float32 or float64; default that of ``out``, or the working width that the input was rounded in.
+        out: where to write, a NumPy array of the shape and of type float32 or float64.
 
     Raises:
-        FpsimError: another type; codes that do not exist in the format.
+        FpsimError: another type or shape; codes that do not exist in the format.
     """
     if dtype is None:
-        dtype = np.float64 if encoded.width == 64 else np.float32
+        dtype = out.dtype if out is not None else np.float64 if encoded.width == 64 else np.float32
     if dtype not in (np.float32, np.float64):
         raise FpsimError(f"codes cannot be decoded to {dtype}; choose float32 or float64")
     fmt, real = encoded.format, np.dtype(dtype).type
-    width = 64 if real is np.float64 else 32
+    values, result = _buffer(out, encoded.shape, (real,), "decoded values")
+    columns, codes = encoded.shape[-1] if encoded.shape else 1, np.ascontiguousarray(encoded.codes)
     if not isinstance(fmt, BlockFormat):
-        return np.asarray(values_of(encoded.codes, fmt, real) * real(fmt.scale(width)))
-    columns = encoded.shape[-1] if encoded.shape else 1
-    if encoded.codes.size == 0:
-        return np.empty(encoded.shape, dtype)
-    if encoded.scales is None:
-        raise FpsimError(f"codes of {fmt.name} need the codes of their scales, but there are none")
-    scales = values_of(encoded.scales, fmt.scale, real) * real(encoded.tensor_scale)
-    each = np.repeat(scales * real(fmt.element.scale(width)), fmt.block, axis=1)[:, :columns]
-    values: NDArray[Any] = values_of(encoded.codes, fmt.element, real).reshape(-1, columns) * each
-    return values.reshape(encoded.shape)
+        scale = np.full((1, 1), fmt.scale(values.dtype.itemsize * 8), values.dtype)
+        decode_into(codes.reshape(1, -1), fmt, scale, None, values.reshape(1, -1))
+    elif encoded.codes.size:
+        if encoded.scales is None:
+            raise FpsimError(f"codes of {fmt.name} need the codes of their scales, but there are none")
+        rows = codes.reshape(-1, columns), values.reshape(-1, columns)
+        decode_blocks(rows[0], encoded.scales, encoded.tensor_scale, fmt, rows[1])
+    if result is not values:
+        result[...] = values
+    return result
+
+
+def _buffer(out: Any, shape: tuple[int, ...], types: tuple[Any, ...], what: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    """A contiguous array to write to, and the array to return: the same one, or the user's strided one.
+
+    Raises:
+        FpsimError: the user's is of another kind, type or shape, or read-only.
+    """
+    if out is None:
+        fresh = np.empty(shape, types[0])
+        return fresh, fresh
+    name = np.dtype(types[0]).name
+    if not isinstance(out, np.ndarray) or out.dtype != types[0] or out.shape != shape or not out.flags.writeable:
+        given = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise FpsimError(f"out is {given}; {what} need a writable NumPy array of type {name} and shape {shape}")
+    return (out if out.flags.c_contiguous else np.empty(shape, types[0])), out
+
+
+__all__ = ["decode", "decode_rows", "encode", "encode_rows"]

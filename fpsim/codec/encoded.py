@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fpsim.codec.codes import code_dtype
-from fpsim.errors import FpsimError
+from fpsim.codec.packing import pack
+from fpsim.codec.packing import unpack as _unpack
 from fpsim.number import BlockFormat, Format
 
 
@@ -41,15 +42,13 @@ class Encoded:
     def pack(self) -> NDArray[np.uint8]:
         """Return the codes without gaps, first code in the low bits: two 4-bit codes a byte, four 6-bit ones in three.
 
-        The scales stay as they are.
+        The scales stay as they are. Codes of 8, 16 and 32 bits are not copied: the bytes share their memory.
 
         >>> Encoded(codes=np.array([1, 2], np.uint8), scales=None, tensor_scale=1.0, shape=(2,),
         ...         format=__import__("fpsim").format("e2m1")).pack()
         array([33], dtype=uint8)
         """
-        places = np.arange(self.element_bits, dtype=np.uint32)
-        bits = (self.codes.reshape(-1, 1).astype(np.uint32) >> places) & 1
-        return np.packbits(bits.astype(np.uint8).reshape(-1), bitorder="little")
+        return pack(self.codes, self.element_bits)
 
 
 def unpack(packed: NDArray[np.uint8], like: Encoded) -> Encoded:
@@ -62,15 +61,10 @@ def unpack(packed: NDArray[np.uint8], like: Encoded) -> Encoded:
     Raises:
         FpsimError: the number of bytes does not fit the shape.
     """
-    width, count = like.element_bits, int(np.prod(like.shape, dtype=np.int64))
-    if packed.size != (width * count + 7) // 8:
-        raise FpsimError(
-            f"{packed.size} bytes cannot hold {count} codes of {width} bits: {(width * count + 7) // 8} would"
-        )
-    bits = np.unpackbits(packed, count=width * count, bitorder="little").reshape(count, width)
-    codes = (bits.astype(np.uint32) << np.arange(width, dtype=np.uint32)).sum(axis=1)
+    count = math.prod(like.shape)
+    codes = _unpack(packed, like.element_bits, count)
     return Encoded(
-        codes=codes.astype(code_dtype(width)).reshape(like.shape),
+        codes=codes.reshape(like.shape),
         scales=like.scales,
         tensor_scale=like.tensor_scale,
         shape=like.shape,
