@@ -114,4 +114,6 @@ def _bad_input(message: str) -> int:
 
 
 def _one_line(message: str) -> str:
-    return " ".join(line.strip() for line in message.splitlines())
+    line = " ".join(line.strip() for line in message.splitlines())
+    # A name that was given may hold what moves a terminal's cursor, or turns the text around.
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import sys
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from fractions import Fraction
@@ -19,6 +18,7 @@ from typing import Any
 
 from fpsim.errors import FpsimError
 from fpsim.number import BlockFormat, CodebookFormat, FloatFormat, Format, IntFormat, ScaleRule, Specials
+from fpsim.number.user_files import parse_toml, read_text
 
 KINDS: dict[str, type] = {"float": FloatFormat, "int": IntFormat, "codebook": CodebookFormat, "block": BlockFormat}
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -33,6 +33,8 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 _CHOICES: dict[str, tuple[str, ...]] = {"specials": tuple(Specials), "rule": tuple(ScaleRule)}
 _ITEMS: dict[str, tuple[type, ...]] = {"values": (int, float), "aliases": (str,)}
+#: Of the longest number in ``check``; what follows from a format is shorter.
+_DIGITS = 5000
 Resolve = Callable[[str], Format]
 
 
@@ -56,10 +58,7 @@ def read(text: str, file: str, resolve: Resolve) -> dict[str, Entry]:
     Raises:
         FpsimError: malformed TOML, an unknown key, a wrong type or value; names the file, the table and the key.
     """
-    try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise FpsimError(f"{file}: not valid TOML: {error}") from None
+    tables = parse_toml(text, file)
     entries: dict[str, Entry] = {}
 
     def local(name: str) -> Format:
@@ -154,9 +153,12 @@ def fraction(text: str) -> Fraction:
     """
     try:
         base, _, exponent = text.partition("^")
-        if exponent and abs(int(exponent)) > 65536:
+        if len(text) > _DIGITS or abs(int(base.lower().partition("e")[2] or 0)) > _DIGITS:
+            raise ValueError  # Fraction("1e999999999") would compute all its digits
+        number, power = Fraction(base), int(exponent or 1)
+        if abs(power) * (number.numerator.bit_length() + number.denominator.bit_length()) > 64 * _DIGITS:
             raise ValueError
-        return Fraction(base) ** int(exponent) if exponent else Fraction(base)
+        return number**power
     except (ValueError, ZeroDivisionError):
         raise FpsimError(f"{text!r} is not a number; write 3/2, 448 or 2^-126") from None
 
@@ -192,9 +194,4 @@ def from_file(path: str) -> dict[str, Entry]:
     """
     from fpsim.number.names import find
 
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise FpsimError(f"formats file {path!r} cannot be read: {reason}") from None
-    return read(text, path, lambda name: find(name, builtin()))
+    return read(read_text(path, "formats file"), path, lambda name: find(name, builtin()))

@@ -82,7 +82,8 @@ def quantize(
 ) -> float:
     """Round one number: t = x / s (one IEEE division), g = its grid value, y = s · g (one IEEE product).
 
-    Where the working width cannot hold g or y, its nearest finite number stands for them.
+    Where the working width cannot hold g, its nearest finite number stands for it. A product that overflows, which
+    only a scale above 1 can cause and quantizers refuse, is ±inf.
 
     Args:
         fmt: an element format.
@@ -116,7 +117,7 @@ def quantize(
         return g
     if not isinstance(g, float):
         g = to_width(work, g)
-    y = math.copysign(0.0, g) if g == 0 else to_width(work, Fraction(g) * Fraction(s))
+    y = math.copysign(0.0, g) if g == 0 else divide(work, Fraction(g) * Fraction(s), Fraction(1))
     return y if out is None else to_width(out, y)
 
 

@@ -63,6 +63,8 @@ class FloatFormat:
             return f"exponent_bits is {self.exponent_bits}; 1 to 11 are possible"
         if not 0 <= self.mantissa_bits <= 52:
             return f"mantissa_bits is {self.mantissa_bits}; 0 to 52 are possible"
+        if isinstance(self.bias, int) and self.bias.bit_length() > 64:  # maybe no float, nor short enough to print
+            return f"bias is beyond 2^64, outside ±{BIAS_LIMIT}"
         if not math.isfinite(self.bias):
             return f"bias {self.bias} is not a finite number; give one such as 7 or 6.37"
         if abs(self.bias) > BIAS_LIMIT:

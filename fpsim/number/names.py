@@ -117,7 +117,7 @@ def _family(key: str, entries: Mapping[str, Entry]) -> Format | None:
         source = "Chen et al. 2024, equation 4" if unsigned else "two's complement" + ("" if full else ", symmetric")
         return IntFormat(name=key, bits=int(bits), signed=not unsigned, full=bool(full), source=source)
     if match := _RULE.fullmatch(key):
-        base = find(match[1], entries)
+        base = _lookup(match[1], entries)  # no family: none has block formats but this one, and one rule is enough
         if isinstance(base, BlockFormat):
             return replace(base, name=key, rule=ScaleRule(match[2]))
     return p3109(key)
