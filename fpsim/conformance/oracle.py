@@ -41,10 +41,7 @@ def expected(
 
 
 def times(g: Floats, scale: Floats) -> Floats:
-    """Return the IEEE product of grid values and scales, as the protocol has it: beyond the working width it is Inf.
-
-    Only there ``exact.quantize``, which is asked for values, gives the largest finite number instead.
-    """
+    """Return the IEEE product of grid values and scales, as the protocol has it: beyond the working width it is Inf."""
     with np.errstate(all="ignore"):
         y: Floats = g * scale
     return y
