@@ -134,11 +134,11 @@ def widened(builder, code, integer_type):
 def narrowed(builder, code, integer_type):
     """The low bits of a code, as an integer of the array's type."""
     narrow = ir.VectorType(integer_type, code.type.count) if isinstance(code.type, ir.VectorType) else integer_type
-    if emit_width(code) < integer_type.width:
+    if _width(code) < integer_type.width:
         return builder.zext(code, narrow)
     return code if code.type == narrow else builder.trunc(code, narrow)
 
 
-def emit_width(code):
+def _width(code):
     """Bits of an integer, or of a vector's lanes."""
     return code.type.element.width if isinstance(code.type, ir.VectorType) else code.type.width

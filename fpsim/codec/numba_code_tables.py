@@ -6,10 +6,7 @@ import numpy as np
 from numba import njit, prange
 
 from fpsim.codec.numba_code_ops import or_nan
-from fpsim.codec.numba_codes import CHUNK
-
-#: Up to this many values a comparison with each threshold, in SIMD lanes, is faster than a binary search.
-FEW = 64
+from fpsim.codec.numba_kernels import CHUNK
 
 
 @njit(parallel=True)

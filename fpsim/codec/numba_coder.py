@@ -12,6 +12,7 @@ from fpsim.codec import numba_codes as kernels
 from fpsim.codec import numba_twin  # noqa: F401 - chooses the threading layer
 from fpsim.codec.code_plan import CodePlan, decode_plan, encode_plan, grid_plan
 from fpsim.codec.codes import check_codes, lookup, nan_code
+from fpsim.codec.numba_kernels import CHUNK, FEW
 from fpsim.codec.numba_threads import run
 from fpsim.codec.tables import TablePlan
 from fpsim.number import ElementFormat, FloatFormat, IntFormat
@@ -44,8 +45,19 @@ def encode(x: Floats, scale: Floats, zero_point: Floats | None, p: CodePlan, cod
         kernel = kernels.block_encoder(x.shape[1], p.kind, p.signs)
         run(kernel, x.reshape(-1), codes.reshape(-1), scale.reshape(-1), seen, p.constants)
     else:
-        run(kernels.encoder(p.kind, p.signs), x, codes, scale, seen, p.constants)
+        inverse = _exact_inverse(scale)
+        kernel = kernels.encoder(p.kind, p.signs, inverse is not None)
+        run(kernel, x, codes, scale if inverse is None else inverse, seen, p.constants)
     return None if p.has_nan else _first_nan(x, seen)
+
+
+def _exact_inverse(scale: Floats) -> Floats | None:
+    """The inverse of a power of two, whose product is the quotient; None for other scales, and for several."""
+    tiny = np.finfo(scale.dtype).tiny
+    if scale.size > 1 or np.frexp(scale.flat[0])[0] != 0.5 or not tiny <= scale.flat[0] <= 1 / tiny:
+        return None
+    inverse: Floats = scale.dtype.type(1) / scale
+    return inverse
 
 
 def encode_grid(
@@ -60,7 +72,7 @@ def encode_by_table(
     x: Floats, fmt: ElementFormat, scale: Floats, how: Conversion, p: TablePlan, codes: NDArray[Any]
 ) -> int | None:
     """Write the codes of ``x / scale`` by the thresholds of a conversion; return as :func:`encode`."""
-    kernel, seen, code = tables.small_table if len(p.codes) <= tables.FEW else tables.table, _seen(x), codes.dtype.type
+    kernel, seen, code = tables.small_table if len(p.codes) <= FEW else tables.table, _seen(x), codes.dtype.type
     nan = nan_code(fmt, how)
     zero = code(fmt.sign_bit if isinstance(fmt, FloatFormat) and fmt.has_negative_zero else 0)
     run(kernel, x, codes, scale, seen, p.thresholds, p.codes.astype(code), zero, code(nan or 0))
@@ -105,7 +117,7 @@ def _in_blocks(x: NDArray[Any], scale: Floats) -> bool:
 def _seen(x: NDArray[Any]) -> NDArray[np.int32]:
     """A place for each task's notes."""
     rows, columns = x.shape
-    return np.zeros(rows * -(-columns // kernels.CHUNK), np.int32)
+    return np.zeros(rows * -(-columns // CHUNK), np.int32)
 
 
 def _first_nan(x: Floats, seen: NDArray[np.int32]) -> int | None:

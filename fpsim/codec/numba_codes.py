@@ -11,14 +11,15 @@ import numpy as np
 from numba import njit, prange
 
 from fpsim.codec.numba_code_ops import decode_block, decode_one, encode_block, encode_one, or_code, or_nan
-
-#: Elements a task, as in the kernels that round.
-CHUNK = 1 << 14
+from fpsim.codec.numba_kernels import CHUNK
 
 
 @lru_cache(maxsize=32)
-def encoder(kind, signs):
-    """A kernel ``(x, codes, scale, seen, constants)``: codes of ``x / scale``, the scale one a row or one for all."""
+def encoder(kind, signs, multiplies=False):
+    """A kernel ``(x, codes, scale, seen, constants)``: codes of ``x / scale``, the scale one a row or one for all.
+
+    Where it ``multiplies``, the scale is the inverse, which must be exact.
+    """
     code_of, looks = encode_one(kind, signs), not signs.endswith("-nan")
 
     @njit(parallel=True)
@@ -31,7 +32,7 @@ def encoder(kind, signs):
             source, target = x[r, first : first + CHUNK], codes[r, first : first + CHUNK]
             s, flag = scale[r % scale.shape[0], 0], np.int32(0)
             for k in range(source.size):
-                t = source[k] / s
+                t = source[k] * s if multiplies else source[k] / s
                 if looks:
                     flag = or_nan(flag, t)
                 target[k] = code_of(t, constants)
