@@ -32,9 +32,22 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
         "'nearest' does not say what happens to ties; choose ties-to-even",
     ),
     "rounding typo": (lambda: fpsim.quantize(X, "e4m3", rounding="ties-to-evn"), "Did you mean 'ties-to-even'"),
-    "rounding of a later version": (
+    "stochastic without a seed": (
         lambda: fpsim.quantize(X, "e4m3", rounding="stochastic"),
-        "rounding 'stochastic' is not available; this version has ties-to-even",
+        "stochastic rounding needs a seed",
+    ),
+    "a seed for nothing": (lambda: fpsim.quantize(X, "e4m3", seed=1), "belong to stochastic rounding"),
+    "too many random bits": (
+        lambda: fpsim.quantize(X, "e4m3", rounding="stochastic", seed=1, random_bits=25),
+        "random_bits is 25; stochastic rounding takes 1 to 24",
+    ),
+    "special without a code": (
+        lambda: fpsim.quantize(X, "e2m1", overflow="special"),
+        "e2m1 has neither Inf nor NaN, so overflow 'special' has no code to give; choose saturate",
+    ),
+    "a preset and a policy": (
+        lambda: fpsim.quantize(X, "e4m3", overflow="special", preset="ml_dtypes"),
+        "preset 'ml_dtypes' names all policies",
     ),
     "overflow": (lambda: fpsim.quantize(X, "e4m3", overflow="wrap"), "overflow 'wrap' is not available"),
     "backend": (lambda: fpsim.quantize(X, "e4m3", backend="cuda"), "no backend 'cuda'; there are numba, numpy, torch"),

@@ -102,7 +102,7 @@ def gfloat_format(fmt: FloatFormat) -> FormatInfo:
         fmt.precision,
         bias=int(fmt.bias),
         is_signed=True,
-        domain=Domain.Extended if ieee else Domain.Finite,
+        domain=Domain.Extended if fmt.inf_code is not None else Domain.Finite,
         has_nz=fmt.has_negative_zero,
         num_high_nans=high_nans,
         has_subnormals=True,
