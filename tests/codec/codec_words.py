@@ -89,6 +89,7 @@ CASES = (
     _case("codebook", "nf4", 0.5, _NF4[12], _NF4[13]),
     _case("falling codebook", "nf4", -0.625, _NF4[2], _NF4[1]),
     _case("real bias", "e3m4@6.37", 0.0704, 0.08984375, 0.09375),
+    _case("searched, a distance in eighths", "e8m0", 1.375, 1.0, 2.0),
 )
 
 

@@ -137,7 +137,7 @@ def test_pieces_follow_each_other_from_the_first_number_to_the_last(step: int) -
 
 
 def test_pieces_hold_their_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exhaustive, "PIECE", 1000)
+    monkeypatch.setattr(exhaustive, "PIECE", 1 << 13)
     near, *rest = (piece.copy() for piece in exhaustive.pieces(cases()[0], quick=True))
     assert np.array_equal(np.concatenate(rest), np.arange(0, 1 << 32, 65537))
     wide = near.astype(np.int64)
