@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-import zipfile
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fpsim.errors import FpsimError
+from fpsim.number.user_files import check_name
 
 _FILE = re.compile(r"(.+\.(npy|npz|safetensors))(?::(.+))?", re.DOTALL)
 _DISTRIBUTIONS = ("normal", "laplace", "student-t")
@@ -110,10 +112,8 @@ def _npz(path: Path, wanted: str | None) -> Iterator[Tensor]:
         raise FpsimError(f"{path} is a single array, not an archive; name it .npy")
     with archive:
         for name in _named(archive.files, wanted, path):
-            try:
+            with _reading(path):
                 array = archive[name]
-            except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-                raise _unreadable(path, error) from None
             if wanted is not None and not _is_float(array):
                 raise FpsimError(f"{path}: {name!r} holds {array.dtype.name}; name a tensor of floating point")
             if _is_float(array) and array.size:
@@ -121,15 +121,25 @@ def _npz(path: Path, wanted: str | None) -> Iterator[Tensor]:
 
 
 def _load(path: Path) -> Any:
+    check_name(path)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise FpsimError(f"{path} cannot be read: it is no regular file")  # a pipe would block
+    with _reading(path), np.errstate(over="raise"):  # of the size that a header promises
+        # Mapped, so that a header that promises more than the file holds is refused before there is memory for it.
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        return np.array(found) if isinstance(found, np.ndarray) else found
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn whatever NumPy says of a damaged file into one error, and keep its warnings off stderr."""
     try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise _unreadable(path, error) from None
-
-
-def _unreadable(path: Path, error: Exception) -> FpsimError:
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
-    return FpsimError(f"{path} cannot be read: {reason}")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except Exception as error:  # headers are Python text: SyntaxError, TokenError, KeyError, MemoryError ...
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
+        raise FpsimError(f"{path} cannot be read: {reason or type(error).__name__}") from None
 
 
 def _safetensors(path: Path, wanted: str | None) -> Iterator[Tensor]:

@@ -26,11 +26,15 @@ VERBS: dict[str, str] = {
     "formats": "fpsim.cli.formats:formats",
     "inspect": "fpsim.cli.inspect:inspect",
     "quantize": "fpsim.cli.quantize:quantize",
+    "score": "fpsim.cli.score:score",
+    "search": "fpsim.cli.search:search",
     "simulate": "fpsim.cli.simulate:simulate",
     "table": "fpsim.cli.table:table",
     "vectors": "fpsim.cli.vectors:vectors",
 }
 _BAD_INPUT, _INTERRUPTED = 2, 130
+#: Characters of the longest message; what is wrong with a longer name is at its end.
+_LONGEST = 2000
 
 
 class Verbs(click.Group):
@@ -116,4 +120,6 @@ def _bad_input(message: str) -> int:
 def _one_line(message: str) -> str:
     line = " ".join(line.strip() for line in message.splitlines())
     # A name that was given may hold what moves a terminal's cursor, or turns the text around.
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)
+    if not line.isprintable():
+        line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 500]} ... {line[-495:]}"

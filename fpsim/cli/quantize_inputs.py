@@ -14,6 +14,7 @@ from typing import Any
 
 from fpsim.cli.quantize_request import Request
 from fpsim.errors import FpsimError
+from fpsim.number.user_files import check_name, read_text
 from fpsim.quant.packed_dtypes import FLOATS
 from fpsim.quant.packed_header import Entry, shown
 from fpsim.quant.packed_items import Item
@@ -50,12 +51,14 @@ def open_all(names: Sequence[str], stack: ExitStack) -> list[Reader]:
 
 
 def _shards(path: Path) -> list[Path]:
+    check_name(path)
     if path.suffix != ".json" or not path.is_file():
         return [path]
+    text = read_text(str(path), "index")
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
+        table = json.loads(text)
         files = dict.fromkeys(table["weight_map"].values())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise FpsimError(f"{path} is no index of shards: it lacks a 'weight_map' from tensors to files") from None
     for file in files:
         if not isinstance(file, str) or Path(file).name != file:

@@ -13,6 +13,7 @@ from fpsim.cli.options import complete_format, format_options, resolve
 from fpsim.errors import FpsimError
 from fpsim.number import BlockFormat
 from fpsim.number.conversion import RANDOM_BITS, Conversion, NanPolicy, Overflow, Rounding
+from fpsim.number.user_files import check_name
 
 _WRITERS = {".csv": "csv_text", ".json": "json_text", ".hex": "hex_text", ".mem": "hex_text"}
 
@@ -50,6 +51,9 @@ def vectors(**options: Any) -> None:
     suffix = ".csv" if out == "-" else Path(out).suffix.lower()
     if suffix not in _WRITERS:
         raise FpsimError(f"--out {out}: what to write follows from its end; choose {', '.join(_WRITERS)}, or '-'")
+    check_name(Path(out))
+    if out != "-" and Path(out).exists() and not Path(out).is_file():
+        raise FpsimError(f"--out {out} is no regular file; give another name")
     if out != "-" and Path(out).exists() and not options["overwrite"]:
         raise FpsimError(f"--out {out} exists; give another name, or --overwrite to replace it")
     resolved = resolve(

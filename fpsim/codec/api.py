@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fpsim.codec import arrays
+from fpsim.codec import arrays, results
 from fpsim.codec.blocks import check_divides, quantize_blocks
 from fpsim.codec.options import conversion
 from fpsim.codec.protocol import Backend, policy_arguments
@@ -70,14 +70,14 @@ def quantize(
     )
     work = arrays.working(x, through_float32=through)
     chosen, like = arrays.choose(backend, x), _like(x, out, out_dtype)
-    y = out if out is not None and arrays.usable(out, work.data) else arrays.empty_like(work.data)
+    y = out if out is not None and results.usable(out, work.data) else results.empty_like(work.data)
     source, target = arrays.for_backend(work.data, chosen), arrays.for_backend(y, chosen)
     if isinstance(fmt, BlockFormat):
         _blocks(source, target, fmt, chosen, strict, how)
     else:
         policies = policy_arguments(chosen, how)
         chosen.quantize(_rows(source), fmt, _one(source, fmt.scale(work.width)), _rows(target), **policies)
-    return arrays.finish(y, like, out)
+    return results.finish(y, like, out)
 
 
 def _blocks(source: Any, target: Any, fmt: BlockFormat, chosen: Backend, strict: bool, how: Conversion) -> None:
@@ -87,7 +87,7 @@ def _blocks(source: Any, target: Any, fmt: BlockFormat, chosen: Backend, strict:
     if 0 in source.shape:
         return
     if arrays.is_torch(source):
-        from fpsim.codec.torch_blocks import quantize_blocks as quantize_torch_blocks
+        from fpsim.codec.torch.blocks import quantize_blocks as quantize_torch_blocks
 
         quantize_torch_blocks(source.reshape(-1, columns), fmt, target.view(-1, columns), chosen, how)
     else:
@@ -95,7 +95,7 @@ def _blocks(source: Any, target: Any, fmt: BlockFormat, chosen: Backend, strict:
 
 
 class _Typed:
-    """Stands for an array of another type in :func:`fpsim.codec.arrays.finish`."""
+    """Stands for an array of another type in :func:`fpsim.codec.results.finish`."""
 
     def __init__(self, dtype: Any) -> None:
         self.dtype = dtype
@@ -106,10 +106,10 @@ def _like(x: Any, out: Any, out_dtype: Any) -> Any:
     if out is not None and out_dtype is not None:
         raise FpsimError("out has a type of its own, so out_dtype cannot be given with it; drop one")
     if out is not None:
-        arrays.check_out(x, out)
+        results.check_out(x, out)
     if out_dtype is None:
         return x
-    return _Typed(arrays.check_type(x, out_dtype))
+    return _Typed(results.check_type(x, out_dtype))
 
 
 def _rows(data: Any) -> Any:

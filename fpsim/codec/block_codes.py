@@ -57,10 +57,11 @@ def _fused(
     x: Floats, fmt: BlockFormat, how: Conversion, codes: Codes, shape: tuple[int, ...]
 ) -> tuple[Codes, float] | None:
     """:func:`encode_blocks` in one compiled pass; None where there is none."""
-    from fpsim.codec import numba_block_codes, numba_coder
+    from fpsim.codec.numba import block_codes as kernels
+    from fpsim.codec.numba import coder
 
-    p = numba_coder.fused(x, fmt.element, how)
-    done = None if p is None else numba_block_codes.encode(x, fmt, p, codes)
+    p = coder.fused(x, fmt.element, how)
+    done = None if p is None else kernels.encode(x, fmt, p, codes)
     if done is None:
         return None
     scales, whole, nan = done
@@ -79,7 +80,7 @@ def _as_rows(columns: int, block: int, factors: Floats) -> tuple[tuple[int, int]
 
 def _scales(x: Floats, fmt: BlockFormat) -> tuple[Floats, float]:
     if compiled(x) and x.shape[1] % fmt.block == 0:
-        from fpsim.codec.numba_block_scales import scales
+        from fpsim.codec.numba.block_scales import scales
 
         found = scales(x, fmt)
         if found is not None:
@@ -91,7 +92,7 @@ def _scale_codes(scales: Floats, fmt: FloatFormat) -> Codes:
     """Codes of scales in their format; float64 holds every grid."""
     if not compiled(scales):
         return codes_of(scales, fmt)
-    from fpsim.codec.numba_coder import encode_grid
+    from fpsim.codec.numba.coder import encode_grid
 
     codes = np.empty(scales.shape, code_dtype(fmt.bits))
     encode_grid(scales.astype(np.float64), fmt, None, codes)

@@ -1,6 +1,6 @@
 """Constants by which numbers become codes and codes numbers, derived from a format once.
 
-Each plan names an emitted formulation of :mod:`fpsim.codec.numba_code_emit` and its constants in order.
+Each plan names an emitted formulation of :mod:`fpsim.codec.numba.code_emit` and its constants in order.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def pack(codes: NDArray[Any], bits: int) -> NDArray[np.uint8]:
     packed = np.empty(packed_size(flat.size, bits), np.uint8)
     groups = flat.size // GROUP if flat.size >= SMALL else 0
     if groups:
-        from fpsim.codec.numba_packing import pack_groups
+        from fpsim.codec.numba.packing import pack_groups
 
         pack_groups(flat[: groups * GROUP], packed[: groups * bits], bits)
     for first in range(groups * GROUP, flat.size, PIECE):
@@ -73,7 +73,7 @@ def unpack(packed: NDArray[np.uint8], bits: int, count: int) -> NDArray[Any]:
     codes = np.empty(count, dtype)
     groups = count // GROUP if count >= SMALL else 0
     if groups:
-        from fpsim.codec.numba_packing import unpack_groups
+        from fpsim.codec.numba.packing import unpack_groups
 
         unpack_groups(flat[: groups * bits], codes[: groups * GROUP], bits)
     for first in range(groups * GROUP, count, PIECE):

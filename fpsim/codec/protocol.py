@@ -60,29 +60,29 @@ def policy_arguments(chosen: Backend, how: Conversion) -> dict[str, Conversion]:
 
 @lru_cache(maxsize=32)
 def backend(name: str) -> Backend:
-    """Return the backend of a name: ``numba``, ``numpy``, ``torch``, ``torch-compile``, ``triton`` or another package's.
+    """Return the backend of a name: one of :data:`BUILT_IN`, or another package's.
 
     Raises:
         FpsimError: no backend has the name, or the one found does not follow the protocol.
     """
     if name == "numba":
-        from fpsim.codec.numba_twin import NumbaBackend
+        from fpsim.codec.numba.twin import NumbaBackend
 
         return NumbaBackend()
     if name == "numpy":
-        from fpsim.codec.numpy_twin import NumpyBackend
+        from fpsim.codec.numpy.twin import NumpyBackend
 
         return NumpyBackend()
     if name == "torch":
-        from fpsim.codec.torch_twin import TorchBackend
+        from fpsim.codec.torch.twin import TorchBackend
 
         return TorchBackend()
     if name == "torch-compile":
-        from fpsim.codec.torch_compiled import CompiledBackend
+        from fpsim.codec.torch.compiled import CompiledBackend
 
         return CompiledBackend()
     if name == "triton":
-        from fpsim.codec.triton_twin import TritonBackend
+        from fpsim.codec.triton.twin import TritonBackend
 
         return TritonBackend()
     found = {point.name: point for point in entry_points(group=GROUP)}

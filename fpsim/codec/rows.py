@@ -83,7 +83,7 @@ def _by_numba(
     chosen: Backend,
 ) -> int | None:
     """Write codes by compiled loops; return the flat index of the first NaN without a code."""
-    from fpsim.codec import numba_coder as coder
+    from fpsim.codec.numba import coder
 
     fused, p = coder.fused(x, fmt, how), plan(fmt, x.dtype.itemsize * 8, how)
     if fused is not None:
@@ -182,7 +182,7 @@ def decode_into(codes: Codes, fmt: ElementFormat, scale: Floats, zero_point: Flo
     p, real = plan(fmt, scale.dtype.itemsize * 8), scale.dtype.type
     added = real(p.zero) if isinstance(p, MagicPlan) else real(-0.0)
     if compiled(codes):
-        from fpsim.codec import numba_coder as coder
+        from fpsim.codec.numba import coder
 
         if coder.decode(codes, fmt, scale, zero_point, float(added), out):
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import stat
 import tomllib
 from pathlib import Path
@@ -13,8 +14,25 @@ from fpsim.errors import FpsimError
 LONGEST = 1 << 24
 #: Python prints integers of at most 4300 digits, and errors quote what they refuse.
 _INTEGER_BITS = 10_000
+#: What only says that there is nothing (yet), or a link to nothing.
+_ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 #: Levels of tables and arrays; further down, printing a value would exhaust the stack.
 _DEPTH = 100
+
+
+def check_name(path: Path) -> None:
+    """Refuse a path under which no file can be: pathlib's questions about one raise all kinds of errors.
+
+    Raises:
+        FpsimError: the name is too long or holds a NUL, or a folder on the way may not be searched.
+    """
+    try:
+        path.lstat()
+    except ValueError:
+        raise FpsimError(f"{str(path)!r} is no name that a file can have") from None
+    except OSError as error:
+        if error.errno not in _ABSENT:
+            raise FpsimError(f"{str(path)!r} is no place for a file: {error.strerror or error}") from None
 
 
 def read_text(path: str, what: str) -> str:

@@ -9,9 +9,9 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from fpsim.codec import numba_kernels as kernels
-from fpsim.codec.numba_ops import round_linear
-from fpsim.codec.numba_twin import integer_constants, magic_constants
+from fpsim.codec.numba import kernels
+from fpsim.codec.numba.ops import round_linear
+from fpsim.codec.numba.twin import integer_constants, magic_constants
 from fpsim.codec.plan import LinearPlan, TablePlan, plan
 from fpsim.number import ElementFormat
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fpsim.codec import arrays
+from fpsim.codec import results
 from fpsim.errors import FpsimError
 from fpsim.number.exact import BFLOAT16
 
@@ -49,7 +49,7 @@ def stored(values: NDArray[Any], dtype: str) -> NDArray[np.uint8]:
         dtype: one of ``FLOATS``.
     """
     if dtype != "BF16":
-        narrowed = arrays.finish(values, np.empty(0, FLOATS[dtype]), None)
+        narrowed = results.finish(values, np.empty(0, FLOATS[dtype]), None)
         little: NDArray[Any] = np.ascontiguousarray(narrowed, narrowed.dtype.newbyteorder("<"))
         raw: NDArray[np.uint8] = little.reshape(-1).view(np.uint8)
         return raw

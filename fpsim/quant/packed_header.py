@@ -21,6 +21,8 @@ BITS = {
     **dict.fromkeys(("U32", "I32", "F32"), 32),
     **dict.fromkeys(("U64", "I64", "F64", "C64"), 64),
 }
+#: NumPy's limit, and torch's.
+_DIMS = 64
 _META = "__metadata__"
 
 
@@ -108,6 +110,8 @@ def _entry(name: str, table: Any, file: str) -> Entry:
     dtype, shape, offsets = (table.get(key) for key in ("dtype", "shape", "data_offsets"))
     if not isinstance(dtype, str) or not _naturals(shape) or not _naturals(offsets) or len(offsets) != 2:
         raise FpsimError(f"{what} lacks a valid dtype, shape or data_offsets in the header; the file is damaged")
+    if len(shape) > _DIMS:
+        raise FpsimError(f"{what} has {len(shape):,} dims, more than the {_DIMS} that an array can have")
     entry = Entry(name=name, dtype=dtype, shape=tuple(shape), begin=offsets[0], end=offsets[1])
     bits = BITS.get(dtype)
     if bits is not None and entry.count * bits != 8 * entry.size:

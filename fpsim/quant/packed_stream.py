@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fpsim.errors import FpsimError
+from fpsim.number.user_files import check_name
 from fpsim.quant.packed_header import LONGEST, Entry, Header, build, parse, shown
 
 #: Tensors that are only copied pass in pieces of this many bytes.
@@ -35,6 +36,7 @@ class Reader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        check_name(path)
         if path.is_dir():
             raise FpsimError(f"{path} is a folder; name the safetensors file, or the index of its shards, in it")
         if path.exists() and not path.is_file():
@@ -119,6 +121,7 @@ def check_target(path: Path, sources: Iterable[Path] = (), *, overwrite: bool) -
     Raises:
         FpsimError: it is a source, a folder, in no folder, or it exists.
     """
+    check_name(path)
     for source in sources:
         if path.exists() and source.exists() and path.samefile(source):
             raise FpsimError(f"the output {path} is an input; choose another name")

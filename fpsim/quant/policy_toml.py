@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fpsim.errors import FpsimError
 from fpsim.number import Format
+from fpsim.number.user_files import parse_toml
 from fpsim.quant.format_toml import Definitions, inline, read_definitions, read_format, text
 from fpsim.quant.policy import Policy, Rule, TensorSpec
 
@@ -41,10 +41,7 @@ def loads(document: str, *, file: str = "the policy", formats_files: Sequence[st
     Raises:
         FpsimError: malformed TOML, an unknown key, a missing or wrong value; names the file and the rule's number.
     """
-    try:
-        tables = tomllib.loads(document)
-    except tomllib.TOMLDecodeError as error:
-        raise FpsimError(f"{file}: not valid TOML: {error}") from None
+    tables = parse_toml(document, file)
     unknown = [key for key in tables if key not in ("rule", "formats")]
     rules = tables.get("rule")
     if unknown or not isinstance(rules, list) or not rules:

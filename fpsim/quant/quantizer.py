@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fpsim.codec import arrays
+from fpsim.codec import arrays, results
 from fpsim.codec.api import quantize
 from fpsim.errors import FpsimError
 from fpsim.number import BlockFormat, ElementFormat
@@ -83,7 +83,7 @@ class Quantizer:
                 :func:`fpsim.quantize`.
         """
         if out is not None:
-            arrays.check_out(x, out)
+            results.check_out(x, out)
         if isinstance(self.granularity, PerBlock):
             return self._by_blocks(x, self.granularity, out)
         found = (self if self.scales is not None else self.fit(x)).scales
@@ -96,7 +96,7 @@ class Quantizer:
         if len(found.scale) != needed:
             raise FpsimError(f"{self.name}: {len(found.scale)} fixed scales for {needed} groups; fit it again")
         shape, layout = views.as_rows(work.data, granularity)
-        y = out if out is not None and arrays.usable(out, work.data) else arrays.empty_like(work.data)
+        y = out if out is not None and results.usable(out, work.data) else results.empty_like(work.data)
         source, target = arrays.for_backend(work.data, chosen), arrays.for_backend(y, chosen)
         real = np.dtype(f"float{work.width}")
         scale = layout(effective_scale(found.scale.astype(real), self.format, self.name))
@@ -104,7 +104,7 @@ class Quantizer:
         if arrays.is_torch(source):
             scale, zero_point = (_to_torch(v, source) for v in (scale, zero_point))
         chosen.quantize(source.reshape(shape), self.format, scale, target.reshape(shape), zero_point)
-        return arrays.finish(y, x, out)
+        return results.finish(y, x, out)
 
     def _by_blocks(self, x: Any, blocks: PerBlock, out: Any) -> Any:
         axis = blocks.axis
@@ -114,7 +114,7 @@ class Quantizer:
             y = views.back(quantize(views.last_axis(x, axis), self.format, backend=self.backend), axis)
         else:
             y = views.back(self._full_precision_scales(views.last_axis(x, axis), blocks.size), axis)
-        return arrays.finish(y, x, out)
+        return results.finish(y, x, out)
 
     def _full_precision_scales(self, x: Any, size: int) -> Any:
         """Blocks along the last axis with a scale each in the working width; a short last block has its own."""

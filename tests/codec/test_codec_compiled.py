@@ -13,7 +13,7 @@ from codec_oracle import differences
 from torch._dynamo.utils import counters
 
 import fpsim
-from fpsim.codec.torch_twin import constants, rounded, zero_of
+from fpsim.codec.torch.twin import constants, rounded, zero_of
 from fpsim.number.conversion import DEFAULT, Conversion, Rounding
 
 
@@ -89,6 +89,19 @@ def test_another_seed_or_length_needs_no_other_code() -> None:
         results.append(by_twin("torch-compile")(x[:400], fmt, how))
     assert not np.array_equal(results[0], results[2])
     assert counters["stats"]["unique_graphs"] == 1
+
+
+def test_scales_zero_points_and_blocks() -> None:
+    """Scales of a row each, which blocks have too, and a zero point for each column."""
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(6, 70)).astype(np.float32)
+    wanted = by_name("numpy", x, "mxfp4", conversion("toward-zero"))
+    assert not differences(by_name("torch-compile", x[:, :64], "mxfp4", conversion("toward-zero")), wanted[:, :64], x)
+    scale, zero = rng.uniform(0.1, 0.4, (1, 70)).astype(np.float32), rng.integers(0, 15, (1, 70)).astype(np.float32)
+    fmt, how = fpsim.format("uint4"), conversion("toward-positive")
+    same = [by_twin(twin, scale, zero)(x, fmt, how) for twin in ("torch-compile", "torch", "numba")]
+    assert not differences(same[0], same[1], x)
+    assert not differences(same[0], same[2], x)
 
 
 def test_formats_with_a_table_are_rounded_too() -> None:

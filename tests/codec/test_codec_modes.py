@@ -31,18 +31,25 @@ SOME = [
 ]
 
 
+def specified(fmt: ElementFormat, x: np.ndarray, how: Conversion) -> np.ndarray:
+    """The specification itself, number by number."""
+    words = [0 if how.deterministic else word(how.seed, i, how.random_bits) for i in range(len(x))]
+    width = 8 * x.dtype.itemsize
+    wanted = [exact.quantize(fmt, float(v), width=width, how=how, word=w) for v, w in zip(x, words, strict=True)]
+    return np.array(wanted, x.dtype)
+
+
 @pytest.mark.parametrize("fmt", SOME, ids=ids)
 def test_the_table_of_the_tests_is_the_specification(fmt: ElementFormat) -> None:
     for turn, how in enumerate(possible(fmt, CONVERSIONS)):
-        dtype, width = ((np.float32, 32), (np.float64, 64))[turn % 2]
+        dtype = (np.float32, np.float64)[turn % 2]
         x = np.random.default_rng(turn).choice(numbers(fmt, dtype, 200), 30)
-        words = [0 if how.deterministic else word(how.seed, i, how.random_bits) for i in range(len(x))]
-        wanted = [exact.quantize(fmt, float(v), width=width, how=how, word=w) for v, w in zip(x, words, strict=True)]
-        assert not differences(expected_by_mode(fmt, x, how), np.array(wanted, dtype), x), how
+        wanted = specified(fmt, x, how)
+        assert not differences(expected_by_mode(fmt, x, how), wanted, x), how
 
 
 @pytest.mark.parametrize(
-    ("fmt", "turn"), [(f, i) for i, f in enumerate(NARROW[::3])], ids=lambda v: getattr(v, "name", "")
+    ("fmt", "turn"), [(f, i) for i, f in enumerate(NARROW[::5])], ids=lambda v: getattr(v, "name", "")
 )
 def test_values_and_middles_in_every_mode(fmt: ElementFormat, turn: int) -> None:
     x = numbers(fmt, (np.float32, np.float64)[turn % 2], 300)
@@ -56,7 +63,6 @@ COMPILED: list[tuple[type[np.floating], Conversion]] = [
     *((np.float32, conversion(mode, "special")) for mode in Rounding),
     (np.float64, conversion("to-odd", nan="max")),
     (np.float64, conversion("stochastic", "propagate", bits=17)),
-    (np.float64, conversion("toward-negative", "special")),
 ]
 
 
@@ -77,15 +83,61 @@ def test_compiled_kernels_of_integers(how: Conversion) -> None:
         assert not disagreement(by_twin("numba"), fmt, numbers(fmt, np.float32, 300), how)
 
 
-@pytest.mark.parametrize("fmt", [*WIDE[:2], *WIDE[4:7], WIDEST], ids=ids)
+@pytest.mark.parametrize("fmt", [WIDE[0], *WIDE[4:7], WIDEST], ids=ids)
 def test_wide_formats(fmt: ElementFormat) -> None:
     narrow = fmt.bits < 16 or not isinstance(fmt, FloatFormat)
-    hows = possible(fmt, CONVERSIONS if narrow else CONVERSIONS[1::3])
+    hows = possible(fmt, CONVERSIONS[::2] if narrow else CONVERSIONS[1::3])
     cases = product((np.float32, np.float64), hows) if fmt is not WIDEST else [(np.float32, conversion("to-odd"))]
     for dtype, how in cases:
         x = numbers(fmt, dtype, 120)
         for twin in ("numpy", "torch"):
             assert not disagreement(by_twin(twin), fmt, x, how), f"{twin}, {dtype}"
+
+
+def wide(name: str, exponent_bits: int, mantissa_bits: int, bias: float, specials: str, **more: bool) -> FloatFormat:
+    return FloatFormat(
+        name=name,
+        exponent_bits=exponent_bits,
+        mantissa_bits=mantissa_bits,
+        bias=bias,
+        specials=specials,  # type: ignore[arg-type]
+        **more,
+    )
+
+
+#: Formats without a table, some of them as wide as the working type, so that nothing is left to round.
+VERY_WIDE = [
+    (fpsim.format("tf32"), 32),
+    (fpsim.format("binary32"), 32),
+    (wide("e8m11-real", 8, 11, 127.4, "ieee"), 32),
+    (wide("e8m11-flat", 8, 11, 127, "ieee", subnormals=False), 32),
+    (wide("e7m23-fnuz", 7, 23, 63, "fnuz"), 32),
+    (wide("e9m40", 9, 40, 255, "none"), 64),
+    (wide("e10m3-real", 10, 3, 511.3, "fn"), 64),
+    (exact.BINARY64, 64),
+]
+
+
+def beside_some_values(fmt: FloatFormat, dtype: type[np.floating]) -> np.ndarray:
+    """Values at both ends of the binades, quarters between them and their successors, with their neighbours."""
+    one, parts = 1 << fmt.mantissa_bits, []
+    for code in (0, 1, 2, one - 1, one, one + 1, fmt.max_code // 2, fmt.max_code - 1, fmt.max_code):
+        low, high = fmt.grid_value(code), fmt.grid_value(code + 1)
+        parts += [min(low + (high - low) * quarter / 4, exact.BINARY64.max) for quarter in range(4)]
+    with np.errstate(over="ignore"):
+        x = (np.array([float(v) for v in parts]) * fmt.scale(8 * np.dtype(dtype).itemsize)).astype(dtype)
+        x = np.concatenate([x, np.nextafter(x, dtype(np.inf)), np.nextafter(x, dtype(-1)), [dtype(np.inf)]])
+    return np.concatenate([x, -x, [dtype(np.nan)]])
+
+
+@pytest.mark.parametrize(("fmt", "width"), VERY_WIDE, ids=lambda v: getattr(v, "name", ""))
+def test_formats_too_wide_for_a_table(fmt: FloatFormat, width: int) -> None:
+    rng, dtype = np.random.default_rng(width), np.float32 if width == 32 else np.float64
+    for how in possible(fmt, CONVERSIONS):
+        x = rng.choice(beside_some_values(fmt, dtype), 24)
+        wanted = specified(fmt, x, how)
+        for twin in ("numpy", "torch") if how.overflow != "special" or width == 64 else ("numpy", "torch", "numba"):
+            assert not differences(by_twin(twin)(x, fmt, how), wanted, x), f"{twin}, {how}"
 
 
 def test_numbers_of_the_cases_reach_every_class() -> None:

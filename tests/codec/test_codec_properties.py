@@ -64,7 +64,7 @@ def test_rounding_to_nearest_again_changes_nothing_with_a_real_bias(
     assert not laws.idempotent(by_twin(twin), fmt, x, how)
 
 
-@settings(law, max_examples=50)
+@settings(law, max_examples=25)
 @given(st.data(), floats() | integers | codebooks, st.sampled_from(["max", "percentile", "mse"]))
 def test_frozen_scales_are_idempotent(data: st.DataObject, fmt: ElementFormat, rule: str) -> None:
     if isinstance(fmt, FloatFormat) and not fmt.signed:

@@ -48,7 +48,7 @@ def test_it_follows_the_protocol(plain_backend: str) -> None:
 
 
 def test_an_unknown_backend_error_lists_it(plain_backend: str) -> None:
-    with pytest.raises(fpsim.FpsimError, match=r"no backend 'plan'; there are numba, numpy, torch, plain\. Packages"):
+    with pytest.raises(fpsim.FpsimError, match=r"no backend 'plan'; there are numba, numpy, torch, torch-compile, triton, plain\. Packages"):
         fpsim.quantize(np.ones(3, np.float32), "e4m3", backend="plan")
 
 

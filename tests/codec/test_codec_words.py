@@ -9,10 +9,10 @@ import torch
 from scipy.stats import chi2
 
 from fpsim.codec.counter import words
-from fpsim.codec.numba_mode_ops import keys as compiled_keys
-from fpsim.codec.numba_mode_ops import random_threshold
-from fpsim.codec.torch_modes import thresholds
-from fpsim.codec.torch_twin import key_table
+from fpsim.codec.numba.mode_ops import keys as compiled_keys
+from fpsim.codec.numba.mode_ops import random_threshold
+from fpsim.codec.torch.modes import thresholds
+from fpsim.codec.torch.twin import key_table
 from fpsim.number import counter
 
 EDGE = 1 << 32

@@ -1,0 +1,1 @@
+"""The Triton twin: one kernel a call on CUDA devices."""

@@ -1,0 +1,99 @@
+"""Command lines of every verb that work, and the options and the contradictions that make them wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+Words = tuple[str, ...]
+
+
+def _pieces(text: str, *more: Words) -> tuple[Words, ...]:
+    """Pieces of command lines, parted by bars."""
+    return (*(tuple(piece.split()) for piece in text.split("|")), *more)
+
+
+#: For each verb a command line that works, quickly.
+GOOD: Mapping[str, Words] = {
+    "formats": ("formats", "e4m3"),
+    "table": ("table", "--format", "e2m1"),
+    "inspect": ("inspect", "1", "--format", "e4m3"),
+    "compare": ("compare", "e2m1", "--samples", "16"),
+    "quantize": ("quantize", "in.safetensors", "--format", "e4m3", "--scale", "max"),
+    "vectors": ("vectors", "--format", "e2m1", "--count", "0", "--out", "-"),
+    "conformance": ("conformance", "--backend", "numpy", "--format", "e2m1", "--quick", "--width", "32"),
+    "simulate": ("simulate", "--quant", "int8/int8", "--out", "run"),
+}
+#: What may stand beside them.
+HARMLESS: Mapping[str, Sequence[Words]] = {
+    "formats": _pieces("| --bias 3 | --no-subnormals | --json"),
+    "table": _pieces("| --bias=2.5 | --positive | --csv | --specials ieee | --range 0:3"),
+    "inspect": _pieces("| --overflow special | --rounding to-odd | -0.5 | --json"),
+    "compare": _pieces("| --seed 3 | --csv | --data laplace"),
+    "quantize": _pieces("| --bias 6 | --rounding toward-zero | --min-dims 1 | --granularity tensor"),
+    "vectors": _pieces("| --op encode | --seed -3 | --input bf16 | --bias 2"),
+    "conformance": _pieces("| --seed 2 | --rounding to-odd | --json"),
+    "simulate": _pieces("| --steps 5 | --skip mid* | --seed 1 | --act-scales dynamic | --strict"),
+}
+INTEGERS: Mapping[str, Sequence[str]] = {
+    "compare": ("--samples", "--seed"),
+    "quantize": ("--random-bits", "--seed", "--min-dims"),
+    "vectors": ("--random-bits", "--count", "--seed"),
+    "conformance": ("--seed",),
+    "simulate": ("--steps", "--num-images", "--batch-size", "--seed", "--calibration-images"),
+}
+REALS: Mapping[str, Sequence[str]] = {
+    "simulate": ("--guidance-scale",),
+    **dict.fromkeys(("formats", "table", "inspect", "quantize", "vectors"), ("--bias",)),
+}
+CHOICES: Mapping[str, Sequence[str]] = {
+    "formats": ("--specials",),
+    "table": ("--specials", "--range"),
+    "inspect": ("--specials", "--rounding", "--overflow", "--nan"),
+    "compare": ("--data",),
+    "quantize": ("--specials", "--granularity", "--scale", "--rounding", "--overflow", "--include", "--exclude"),
+    "vectors": ("--specials", "--op", "--rounding", "--overflow", "--nan", "--input"),
+    "conformance": ("--backend", "--rounding", "--overflow", "--width"),
+    "simulate": ("--weights-granularity", "--acts-granularity", "--scale", "--act-scales", "--dtype", "--backend"),
+}
+#: Values that none of these options takes.
+BAD_CHOICES = (
+    *"nearest no max: percentile: percentile:nan percentile:50 block: 9:1 block:-1 block:1 block:² channel:1".split(),
+    *"tensor: e8m0- -floor e4m3-max-max mxfp4-floor student-t: student-t:2 student-t:nan student-t:inf 128".split(),
+    *"0: : 0:0x -1:3 3:2 0:99 Max RNE [ [! nope*".split(),
+    *("", " ", "\0", "\n", "block:" + "9" * 5000, "0:" + "9" * 5000, "student-t:" + "9" * 400),
+)
+FILES: Mapping[str, Sequence[str]] = {
+    **dict.fromkeys(GOOD, ("--formats-file",)),
+    "simulate": ("--formats-file", "--policy", "--prompts"),
+}
+CONTRADICTIONS: Mapping[str, Sequence[Words]] = {
+    "formats": _pieces("e5m2 | --bias 9999 | --specials fnuz --bias -5000"),
+    "table": _pieces("--format mxfp4 | e4m3 | --format int8 --bias 2 | --format binary32"),
+    "inspect": _pieces("--format mxfp4 | --format , | --rounding stochastic | - -", ("--format", "")),
+    "compare": _pieces("--samples 15 | --seed -1 | --data normal:3 | --samples 999999999999 | -- -x"),
+    "quantize": _pieces(
+        "--seed 0 | --random-bits 3 | --dequantize | --overwrite | --out in.safetensors | --out . | in.safetensors"
+        "| --out empty/x | --out /proc/x/y | --format mxfp4 --scale mse | --overflow special --format e2m1"
+        "| --rounding stochastic | --rounding stochastic --seed -1 | --format int4 --bias 1 | --min-dims 3"
+        "| --rounding stochastic --seed 1 --random-bits 99",
+        *(("--out", name) for name in ("\0", "\ud800", "x" * 300, "", " ")),
+        *(("--rounding", "stochastic", "--seed", "9" * digits) for digits in (50, 5000)),
+    ),
+    "vectors": _pieces(
+        "--random-bits 8 | --rounding stochastic --random-bits 0 | --format binary32 | --count -1 | --out x.txt"
+        "| --out folder.csv | --overflow special | --out empty.csv | --rounding stochastic --seed -1"
+        "| --rounding stochastic --random-bits 99 | --out missing/x.csv | --format e4m3 -"
+        "| --out full.csv --overwrite | --out folder.csv --overwrite",
+        *(("--out", name) for name in ("\0.csv", "\ud800.csv", "x" * 300 + ".csv", "", " ")),
+        *(("--rounding", "stochastic", "--seed", "9" * digits) for digits in (50, 5000)),
+    ),
+    "conformance": _pieces("--full | --format mxfp4 | --overflow special | --seed -1 | --width 16"),
+    "simulate": _pieces(
+        "--quant int8/int8 | --quant int8 | --quant / | --quant e4m3/e4m3/e4m3 | --steps 0 | --out empty | --out pipe"
+        "| --seed -1 | --acts-granularity channel | --num-images 0 | --num-images 999999999999 | --batch-size -1"
+        "| --calibration-images 0 | --guidance-scale nan | --guidance-scale -1 | --quant #/#"
+        "| --weights mxfp4 --scale e8m0-floor --acts int8",
+        *(("--out", name) for name in ("", " ", "\0", "\ud800", "x" * 300)),
+        ("--quant", "full precision/x"),
+    ),
+}
