@@ -43,11 +43,13 @@ def heavy(modules: set[str]) -> set[str]:
         "--help",
         "--version",
         "table --help",
+        "search --help",
         "simulate --help",
         "inspect 0.3 -1/3 --format e2m1,e4m3 --bias 2.7 --json",
         "inspect 2^-7 --format int8,nf4",
         "inspect --help",
         "compare --help",
+        "score --help",
     ],
 )
 def test_nothing_heavy_is_imported(words: str) -> None:

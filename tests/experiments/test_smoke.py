@@ -13,6 +13,9 @@ EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 
 #: script with its arguments -> what it must print
 SCRIPTS = {
+    "convert_inception.py": "376 tensors",
+    "convert_lpips.py": "2,470,848 numbers",
+    "fid_cifar10.py": "FID-infinity",
     "train_reference_unet.py fashion-28": '"held_out_loss"',
     "train_reference_unet.py cifar10-32": '"held_out_loss"',
     "batch_size_effect.py": "full precision",
