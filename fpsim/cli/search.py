@@ -1,0 +1,73 @@
+"""``fpsim search``: for each layer of a model the encoding and the bias of least squared error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from fpsim.cli.render import output_options
+from fpsim.errors import FpsimError
+
+
+@click.command()
+@click.option(
+    "--model", default="bundled", metavar="NAME", show_default=True, help="'bundled', a folder, or a Hugging Face id."
+)
+@click.option("--bits", type=int, help="Width of weights and inputs, such as 8.")
+@click.option("--weights-bits", type=int, help="Width of the weights; alone, inputs stay in full precision.")
+@click.option("--acts-bits", type=int, help="Width of the layers' inputs; alone, weights stay in full precision.")
+@click.option("--encodings", metavar="LIST", help="Encodings to try, such as e4m3,e5m2; default by width.")
+@click.option(
+    "--granularity",
+    type=click.Choice(["tensor", "channel"]),
+    default="tensor",
+    show_default=True,
+    help="A bias a weight tensor, or one an output channel; inputs have one a tensor.",
+)
+@click.option(
+    "--calibration-images",
+    type=int,
+    help="Images of the calibration run; default 128, text-to-image 16, bundled 16.",
+)
+@click.option(
+    "--captured",
+    type=click.Choice(["full-precision", "quantized-prefix"]),
+    default="full-precision",
+    show_default=True,
+    help="Inputs as the full-precision model has them, or behind layers that are quantized already.",
+)
+@click.option("--skip", multiple=True, metavar="GLOB", help="Layers left in full precision (repeatable).")
+@click.option("--scheduler", metavar="NAME", help="ddim, dpm++, euler …; default the model's own.")
+@click.option("--steps", type=int, default=50, show_default=True, help="Denoising steps.")
+@click.option("--batch-size", type=int, default=16, show_default=True, help="Images sampled together.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the calibration's noise.")
+@click.option("--device", default="cpu", show_default=True, metavar="cpu|cuda", help="Where the model runs.")
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "bfloat16"]),
+    default="float32",
+    show_default=True,
+    help="Type that the model computes in.",
+)
+@click.option("--prompts", metavar="FILE", help="Text file, one prompt a line (text-to-image models).")
+@click.option("--guidance-scale", type=float, help="Classifier-free guidance; default the pipeline's.")
+@click.option("--out", metavar="FILE", help="Write the formats as a policy for 'fpsim simulate --policy FILE'.")
+@click.option("--overwrite", is_flag=True, help="Replace the file of --out.")
+@output_options
+def search(*, output: str, **options: Any) -> None:
+    """Search each layer's number format.
+
+    Algorithm 1 of Chen et al. 2024: of all encodings of a width and 111 exponent biases, real numbers, the one of
+    least squared error; first for the weights, then for the layers' inputs over all timesteps of a calibration run.
+
+    \b
+    fpsim search --bits 8 --out fp8.toml
+    fpsim search --weights-bits 4 --acts-bits 8 --captured quantized-prefix --out fp4.toml
+    fpsim simulate --policy fp8.toml --out runs/fp8
+    """
+    try:
+        from fpsim.cli.search_run import execute
+    except ModuleNotFoundError as missing:
+        raise FpsimError(f"'fpsim search' needs {missing.name}; pip install 'fpsim[models]' brings it") from None
+    execute(options, output)
