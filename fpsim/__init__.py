@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fpsim.quant.packed import load_packed, save_packed
     from fpsim.quant.policy import Policy
     from fpsim.quant.quantizer import Quantizer
+    from fpsim.quant.search.search import search_format
 
 # NumPy, Numba and torch load when a name that needs them is first used: `fpsim table` needs none.
 _LAZY = {
@@ -33,6 +34,7 @@ _LAZY = {
     "quantize": "fpsim.codec.api",
     "quantize_": "fpsim.model.attach",
     "save_packed": "fpsim.quant.packed",
+    "search_format": "fpsim.quant.search.search",
     "unpack": "fpsim.codec.encoded",
 }
 
@@ -52,6 +54,7 @@ __all__ = [
     "quantize",
     "quantize_",
     "save_packed",
+    "search_format",
     "unpack",
 ]
 
