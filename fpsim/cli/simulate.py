@@ -8,7 +8,10 @@ from typing import Any
 
 import click
 
+from fpsim.cli.q_diffusion_options import q_diffusion_options
+from fpsim.cli.rounding_options import rounding_options
 from fpsim.errors import FpsimError
+from fpsim.methods.registry import METHODS
 
 
 @click.command()
@@ -43,6 +46,11 @@ from fpsim.errors import FpsimError
     help="Images of the calibration run, from noise of its own.",
 )
 @click.option("--strict", is_flag=True, help="Refuse blocks that do not divide a layer's input channels.")
+@click.option(
+    "--method", type=click.Choice(list(METHODS)), default="rtn", show_default=True, help="How weights are rounded."
+)
+@rounding_options
+@q_diffusion_options
 @click.option("--skip", multiple=True, metavar="GLOB", help="Layers left in full precision (repeatable).")
 @click.option("--scheduler", metavar="NAME", help="ddim, dpm++, euler …; default the model's own.")
 @click.option("--steps", type=int, default=50, show_default=True, help="Denoising steps.")
@@ -72,6 +80,8 @@ def simulate(**options: Any) -> None:
     \b
     fpsim simulate --quant e4m3/e4m3 --quant int8/int8 --out runs/fp8
     fpsim simulate --weights mxfp4 --acts mxfp8 --skip 'conv_in' --out runs/mx
+    fpsim simulate --method chen2024 --quant fp4/fp8 --weights-granularity tensor --out runs/chen
+    fpsim simulate --method q-diffusion --quant int4/int8 --out runs/qdiff
     """
     try:
         from fpsim.cli.simulate_run import execute
@@ -91,8 +101,8 @@ def _command(options: dict[str, Any]) -> str:
             or parameter.name == "overwrite"
         ):
             continue
-        if value is True:
-            words.append(parameter.opts[0])
+        if isinstance(value, bool):
+            words.append((parameter.opts if value else parameter.secondary_opts)[0])
             continue
         for item in value if isinstance(value, tuple) else (value,):
             words += [parameter.opts[0], str(Path(item)) if parameter.name == "out" else str(item)]

@@ -7,14 +7,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fpsim.cli.q_diffusion_options import Q_DIFFUSION_OPTIONS
+from fpsim.cli.rounding_options import ROUNDING_OPTIONS
 from fpsim.codec.protocol import backend
 from fpsim.errors import FpsimError
 from fpsim.methods.request import Request, Row
 from fpsim.model.build import describe_acts
 from fpsim.number.names import format as resolve
+from fpsim.number.user_files import read_text
 from fpsim.quant import policy_toml
 from fpsim.quant.policy import Policy
 from fpsim.sample.spec import SampleSpec
+
+METHOD_OPTIONS = (*ROUNDING_OPTIONS, *Q_DIFFUSION_OPTIONS)
 
 
 def read_request(options: Mapping[str, Any], command: str) -> Request:
@@ -45,6 +50,8 @@ def read_request(options: Mapping[str, Any], command: str) -> Request:
         quantization={key: said[key] for key in keys},
         command=command,
         overwrite=options["overwrite"],
+        method=options["method"],
+        method_options={name: options[name] for name in METHOD_OPTIONS if options[name] is not None},
     )
 
 
@@ -52,10 +59,10 @@ def _rows(options: Mapping[str, Any]) -> tuple[Row, ...]:
     how = ("weights_granularity", "acts_granularity", "scale")
     Policy.uniform(**{key: options[key] for key in how})  # wrong ones are refused, even where no row needs them
     rows = [_pair(pair, *_split(pair), options) for pair in options["pairs"]]
-    if options["weights"] or options["acts"]:
-        weights, acts = options["weights"] or "none", options["acts"] or "none"
+    if options["weights"] is not None or options["acts"] is not None:
+        weights, acts = ("none" if options[key] is None else options[key] for key in ("weights", "acts"))
         rows.append(_pair(f"{weights}/{acts}", weights, acts, options))
-    if options["policy"]:
+    if options["policy"] is not None:
         rows.append(_policy_row(options))
     return tuple(rows)
 
@@ -90,11 +97,7 @@ def _pair(label: str, weights: str, acts: str, options: Mapping[str, Any]) -> Ro
 
 def _policy_row(options: Mapping[str, Any]) -> Row:
     path = Path(options["policy"])
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise FpsimError(f"policy file {str(path)!r} cannot be read: {reason}") from None
+    text = read_text(str(path), "policy file")
     policy = policy_toml.loads(text, file=str(path), formats_files=options["files"])
     said = f"rules of {path.name}"
     return Row(label=path.stem, policy=policy.skip(*options["skip"]), weights=said, acts=said)
@@ -102,13 +105,8 @@ def _policy_row(options: Mapping[str, Any]) -> Row:
 
 def _spec(options: Mapping[str, Any]) -> SampleSpec:
     prompts = None
-    if options["prompts"]:
-        try:
-            lines = Path(options["prompts"]).read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError):
-            raise FpsimError(
-                f"prompts file {options['prompts']!r} cannot be read; give a text file, one prompt a line"
-            ) from None
+    if options["prompts"] is not None:
+        lines = read_text(options["prompts"], "prompts file").splitlines()
         prompts = tuple(line.strip() for line in lines if line.strip())
         if not prompts:
             raise FpsimError(f"prompts file {options['prompts']!r} holds no prompt; give one a line")

@@ -14,8 +14,10 @@ from fpsim.cli.render import Column, Table, plain_text
 from fpsim.cli.simulate_request import read_request
 from fpsim.errors import FpsimError
 from fpsim.methods.request import Request
+from fpsim.methods.run_identity import method_settings
 from fpsim.methods.simulation import simulate
 from fpsim.model.load import LoadedModel, load
+from fpsim.number.user_files import check_name
 from fpsim.report import files as report_files
 from fpsim.report import jsonsafe
 from fpsim.report.html import write_html
@@ -34,6 +36,7 @@ def execute(options: Mapping[str, Any], command: str) -> None:
     request, out = read_request(options, command), Path(options["out"])
     if not options["out"].strip():
         raise FpsimError("--out is empty; name the run's folder, such as runs/first")
+    check_name(out)
     if out.exists() and not out.is_dir():
         raise FpsimError(f"output folder {str(out)!r} is a file; pass another --out")
     model = load(options["model"], dtype=options["dtype"], device=options["device"])
@@ -67,6 +70,9 @@ def _say_header(model: LoadedModel, request: Request) -> None:
     click.echo(f"# {model.name}: {type(model.denoiser).__name__}, {model.parameters:,} parameters", err=True)
     for row in request.rows:
         click.echo(f"# {row.label}  weights: {row.weights}  activations: {row.acts}", err=True)
+    if request.method != "rtn":
+        settings = method_settings(request, model)
+        click.echo("# " + "  ".join(f"{key}: {value}" for key, value in settings.items()), err=True)
 
 
 class _Bar:

@@ -47,7 +47,12 @@ class Calibration:
 
 
 def calibrate(
-    model: LoadedModel, spec: SampleSpec, images: int, folder: Path, on_step: Callable[[int, int], None]
+    model: LoadedModel,
+    spec: SampleSpec,
+    images: int,
+    folder: Path,
+    on_step: Callable[[int, int], None],
+    split: Mapping[str, int] | None = None,
 ) -> Calibration:
     """Run the full-precision model over all timesteps once, or read what an earlier run found.
 
@@ -57,6 +62,7 @@ def calibrate(
         images: how many images.
         folder: where the result is kept for a resumed run.
         on_step: called with (finished, total) scheduler steps.
+        split: layers of whose inputs both halves are sampled as well.
     """
     if (folder / "probes.json").is_file():
         on_step(1, 1)
@@ -78,7 +84,7 @@ def calibrate(
             recorder.full = True
 
     try:
-        samples = collect(model.denoiser, run)
+        samples = collect(model.denoiser, run, split)
     finally:
         hook.remove()
     _write(folder, Calibration(samples, recorder.probes()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fpsim.errors import FpsimError
@@ -59,6 +59,8 @@ class Request:
         quantization: options as the user gave them, for the record.
         command: the command that repeats the run.
         overwrite: whether a folder that holds another run is started afresh.
+        method: a name of :data:`fpsim.methods.registry.METHODS`.
+        method_options: those of the method that the user gave.
 
     Raises:
         FpsimError: no row, or two of the same name (files do not tell capitals apart everywhere).
@@ -75,6 +77,8 @@ class Request:
     quantization: Mapping[str, Any]
     command: str
     overwrite: bool = False
+    method: str = "rtn"
+    method_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         slugs = [row.slug.casefold() for row in self.rows]

@@ -8,21 +8,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from fpsim.errors import FpsimError
 from fpsim.measure.paired import paired_scores
-from fpsim.methods import rtn
+from fpsim.methods import registry
 from fpsim.methods.calibration import Calibration, calibrate
-from fpsim.methods.environment import environment
+from fpsim.methods.job import Job
 from fpsim.methods.request import REFERENCE, Request, Row
+from fpsim.methods.run_identity import identity, method_settings
 from fpsim.methods.timesteps import timestep_errors
 from fpsim.model.attach import Handle
 from fpsim.model.build import check_whole_blocks
 from fpsim.model.layer_stats import measure_layers
 from fpsim.model.layers import quantizable
 from fpsim.model.load import LoadedModel
-from fpsim.model.weights_check import fingerprint
+from fpsim.model.split import find_splits
 from fpsim.quant import policy_toml
 from fpsim.sample import schedulers
 from fpsim.sample.npz import atomic
@@ -48,7 +47,7 @@ def simulate(request: Request, model: LoadedModel, out: Path, progress: Progress
         FpsimError: the folder belongs to another run or is a file; a policy rule that matches no layer; NaN.
     """
     _check(request, model)
-    config = _config(request, model)
+    config = identity(request, model)
     folder = RunFolder(out, config, overwrite=request.overwrite)
     folder.make("images")
     reference = folder.store(REFERENCE)
@@ -56,7 +55,12 @@ def simulate(request: Request, model: LoadedModel, out: Path, progress: Progress
     paired_scores(*[reference.read(0)[0]] * 2)  # images too small for the scores are refused before the other rows
     kept = out / "resume" / "calibration"
     found = calibrate(
-        model, request.spec, request.calibration_images, kept, lambda done, total: progress("calibration", done, total)
+        model,
+        request.spec,
+        request.calibration_images,
+        kept,
+        lambda done, total: progress("calibration", done, total),
+        find_splits(model.denoiser, method_settings(request, model).get("split", "none")),
     )
     rows = [_row(request, row, model, folder, found, progress) for row in request.rows]
     batches = len(request.spec.batches())
@@ -79,53 +83,10 @@ def _check(request: Request, model: LoadedModel) -> None:
             if request.strict:
                 check_whole_blocks(name, layers[name], rule)
     request.spec.check_kind(model.kind)
+    settings, static = method_settings(request, model), request.act_scales == "static"
+    for row in request.rows:
+        registry.check(request.method, model.denoiser, row.policy, settings, static=static)
     schedulers.set_steps(schedulers.make(request.spec.scheduler, model.scheduler), request.spec.steps)
-
-
-def _config(request: Request, model: LoadedModel) -> dict[str, Any]:
-    """Everything that decides the results, as JSON values."""
-    spec = asdict(request.spec)
-    scheduler = spec.pop("scheduler")
-    prompts = spec.pop("prompts")
-    return {
-        "model": {
-            "name": model.name,
-            "requested": model.requested,
-            "kind": model.kind,
-            "class": type(model.denoiser).__name__,
-            "parameters": model.parameters,
-            "sha256": model.sha256,
-            **_other_networks(model),
-            "source": model.source,
-        },
-        "sampling": {
-            "scheduler": schedulers.class_name(scheduler) if scheduler else type(model.scheduler).__name__,
-            **spec,
-            "dtype": request.dtype,
-            "device": request.device,
-            "prompts": None if prompts is None else list(prompts),
-        },
-        "quantization": {
-            **request.quantization,
-            "act_scales": request.act_scales,
-            "calibration_images": request.calibration_images,
-            "strict_blocks": request.strict,
-            "backend": request.backend or ("torch" if request.device.startswith("cuda") else "numba"),
-        },
-        "policies": {row.label: policy_toml.dumps(row.policy) for row in request.rows},
-        "environment": {**environment(), "fpsim": __version__},
-    }
-
-
-def _other_networks(model: LoadedModel) -> dict[str, Any]:
-    """Hashes of the text encoders and the autoencoder, which decide the images as well; nothing for a bare U-Net."""
-    if model.pipeline is None:
-        return {}
-    parts: dict[str, Any] = model.pipeline.components
-    networks = {
-        name: part for name, part in parts.items() if isinstance(part, nn.Module) and part is not model.denoiser
-    }
-    return {"other_networks": {name: fingerprint(part) for name, part in sorted(networks.items())}}
 
 
 def _sample(store: BatchStore, model: LoadedModel, spec: SampleSpec, what: str, progress: Progress) -> None:
@@ -143,10 +104,10 @@ def _row(
     store, spec = folder.store(row.label), request.spec
     record = store.folder / "layers.json"
     if not record.is_file():
-        samples = found.samples if request.act_scales == "static" else None
-        with rtn.attach(model, row.policy, samples, request.backend, strict=request.strict) as handle:
+        job = _job(request, row, model, store.folder, found, progress)
+        with registry.method(request.method).attach(job) as handle:
             _sample(store, model, spec, row.label, progress)
-            layers = _layers(model, handle, found)
+            layers = {**_layers(model, handle, found), **_rounding(store.folder)}
         with atomic(record) as stream:
             stream.write(json.dumps(layers).encode())
     else:
@@ -163,6 +124,7 @@ def _row(
         "weights": row.weights,
         "acts": row.acts,
         "policy": policy_toml.dumps(row.policy),
+        **layers.get("rounding", {}),
         "images": path,
         "model_bytes": layers["model_bytes"],
         "model_bytes_full": 4 * model.parameters,
@@ -172,6 +134,27 @@ def _row(
         "layers": layers["layers"],
         "left": layers["left"],
     }
+
+
+def _job(request: Request, row: Row, model: LoadedModel, folder: Path, found: Calibration, progress: Progress) -> Job:
+    return Job(
+        model=model,
+        policy=row.policy,
+        samples=found.samples if request.act_scales == "static" else None,
+        spec=request.spec,
+        settings=method_settings(request, model),
+        folder=folder,
+        label=row.label,
+        progress=progress,
+        backend=request.backend,
+        strict=request.strict,
+    )
+
+
+def _rounding(folder: Path) -> dict[str, Any]:
+    """What the method says about a row in place of the policy's words; nothing for a method that says nothing."""
+    said = folder / "rounding.json"
+    return {"rounding": _read_record(said)} if said.is_file() else {}
 
 
 def _read_record(record: Path) -> dict[str, Any]:

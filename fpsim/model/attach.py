@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from fpsim.errors import FpsimError
-from fpsim.model.build import activation_operand, check_whole_blocks, describe_acts, weight_operand
+from fpsim.model.build import check_whole_blocks, describe_acts
 from fpsim.model.coverage import Coverage, cover
 from fpsim.model.intercept import Interception
 from fpsim.model.layers import quantizable, without_fused_layers
+from fpsim.model.learned import give, note
 from fpsim.model.operands import ActivationOperand, WeightOperand
 from fpsim.model.samples import Calibration, LayerSample, collect
+from fpsim.model.split import note as note_splits
+from fpsim.model.split_build import activations, extra_bits, usable, weight
 from fpsim.model.threads import share_threads
 from fpsim.quant.policy import Policy, Rule
 
@@ -26,6 +29,7 @@ class Handle:
         coverage: each layer and what was applied to it, and what was left alone.
         acts: the operands that quantize inputs, by layer.
         weights: the operands that quantize weights, by layer.
+        others: operands of products without weights, such as those of attention.
     """
 
     def __init__(
@@ -34,13 +38,15 @@ class Handle:
         acts: Mapping[str, ActivationOperand],
         weights: Mapping[str, WeightOperand],
         undo: list[Callable[[], None]],
+        others: Sequence[ActivationOperand] = (),
     ) -> None:
         self.coverage, self.acts, self.weights, self._undo = coverage, acts, weights, undo
+        self.others = tuple(others)
 
     @contextlib.contextmanager
     def bypass(self) -> Iterator[None]:
         """Let the model compute in full precision inside a ``with`` block."""
-        operands: list[ActivationOperand | WeightOperand] = [*self.acts.values(), *self.weights.values()]
+        operands: list[ActivationOperand | WeightOperand] = [*self.acts.values(), *self.weights.values(), *self.others]
         for operand in operands:
             operand.active = False
         try:
@@ -68,6 +74,8 @@ def quantize_(
     *,
     backend: str | None = None,
     strict: bool = False,
+    weights: Mapping[str, Tensor] | None = None,
+    split: Mapping[str, int] | None = None,
 ) -> Handle:
     """Let a model's convolutions and linear layers compute with quantized weights and inputs, in place.
 
@@ -83,12 +91,17 @@ def quantize_(
             scales dynamic: the largest magnitude of each sample.
         backend: who rounds: ``numba``, ``numpy``, ``torch`` or a registered name.
         strict: refuse blocks that do not divide a layer's input channels.
+        weights: rounded weights by layer, such as learned ones, that stand for rounding to nearest as long as the
+            layer's parameter does not change; they must be values of the layer's format with its scales.
+        split: layers whose first so many input channels have scales of their own, from
+            :func:`fpsim.model.split.find_splits`; samples must have both halves. Blocks are not split.
 
     Returns:
         The handle: ``handle.coverage``, ``handle.remove()``; also a context manager.
 
     Raises:
-        FpsimError: a rule that matches no layer, NaN in a weight, a layer that the calibration did not run.
+        FpsimError: a rule that matches no layer, NaN in a weight, a layer that the calibration did not run, a given
+            weight that is no rounding of its layer's.
     """
     share_threads()
     if not isinstance(policy, Policy):
@@ -98,33 +111,39 @@ def quantize_(
     if strict:
         for name, rule in rules.items():
             check_whole_blocks(name, layers[name], rule)
-    samples = _samples(model, rules, calibration)
-    weights = {
-        name: weight_operand(name, layers[name], rule.weights, backend) for name, rule in rules.items() if rule.weights
+    splits = usable(split or {}, layers, rules)
+    samples = _samples(model, rules, calibration, splits)
+    operands = {
+        name: weight(name, layers[name], rule.weights, backend, splits) for name, rule in rules.items() if rule.weights
     }
+    give(weights or {}, layers, operands)
     acts = {
-        name: activation_operand(name, layers[name], rule.acts, samples, backend)
+        name: activations(name, layers[name], rule.acts, samples, backend, splits)
         for name, rule in rules.items()
         if rule.acts
     }
     said = {name: describe_acts(rule.acts, static=samples is not None) for name, rule in rules.items() if rule.acts}
-    return Handle(cover(model, rules, said), acts, weights, _put_on(model, layers, acts, weights))
+    coverage = note_splits(note(cover(model, rules, said), weights or ()), splits, extra_bits(splits, layers, rules))
+    return Handle(coverage, acts, operands, put_on(model, layers, acts, operands))
 
 
-def _samples(model: nn.Module, rules: Mapping[str, Rule], calibration: Any) -> Mapping[str, LayerSample] | None:
+def _samples(
+    model: nn.Module, rules: Mapping[str, Rule], calibration: Any, splits: Mapping[str, int]
+) -> Mapping[str, LayerSample] | None:
     if calibration is None or not any(rule.acts for rule in rules.values()):
         return None
     if isinstance(calibration, Mapping) and all(isinstance(value, LayerSample) for value in calibration.values()):
         return calibration
-    return collect(model, calibration)
+    return collect(model, calibration, splits)
 
 
-def _put_on(
+def put_on(
     model: nn.Module,
     layers: Mapping[str, nn.Module],
     acts: Mapping[str, ActivationOperand],
     weights: Mapping[str, WeightOperand],
 ) -> list[Callable[[], None]]:
+    """Let layers compute with operands; return what undoes it, last first."""
     touched = {name for name in layers if name in acts or name in weights}
     inside = {id(part) for name in touched for part in layers[name].modules()}  # their products are their own
     undo = without_fused_layers(model)

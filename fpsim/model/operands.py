@@ -144,6 +144,7 @@ class WeightOperand:
         self.source: Tensor | None = None
         self.rounded: Tensor | None = None
         self._seen: Print | None = None
+        self._learned: tuple[Print, Tensor] | None = None
 
     def __call__(self, weight: Tensor) -> Tensor:
         """Return the weight fake-quantized, differentiable straight through."""
@@ -153,6 +154,11 @@ class WeightOperand:
         if torch.is_grad_enabled() and weight.requires_grad:
             return straight_through(weight, rounded, inside_range(weight, self.quantizer))
         return rounded
+
+    def learn(self, weight: Tensor, rounded: Tensor) -> None:
+        """Compute with a given rounding of ``weight`` wherever the parameter holds its values; others go to nearest."""
+        self._learned, self._seen = (_values(fingerprint(weight)), rounded), None
+        self._current(weight)
 
     def forget(self, *_: Any) -> None:
         """Fit fresh scales at the next call: another weight was loaded."""
@@ -164,9 +170,15 @@ class WeightOperand:
             dynamic = isinstance(self.quantizer.granularity, PerBlock)
             if not dynamic and (self.quantizer.scales is None or self.refit):
                 self.quantizer = replace(self.quantizer, scales=None).fit(weight)
-            self.rounded = self.quantizer(weight)
+            known = self._learned is not None and self._learned[0] == _values(seen)
+            self.rounded = self._learned[1].to(weight.device) if known and self._learned else self.quantizer(weight)
             self.source, self._seen = weight, seen
         return self.rounded
+
+
+def _values(seen: Print) -> Print:
+    """A fingerprint without the device: a weight that was moved is the same weight."""
+    return tuple(part for part in seen if not isinstance(part, torch.device))
 
 
 def _unusable(rounded: Tensor) -> bool:

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from fpsim.errors import FpsimError
 from fpsim.model.intercept import Interception
-from fpsim.model.layers import quantizable, without_fused_layers
+from fpsim.model.layers import axes, quantizable, without_fused_layers
+from fpsim.model.split_names import halves
 
 #: Values kept of a layer's input at each call; the extremes are always exact.
 VALUES_PER_CALL = 8192
@@ -34,12 +35,16 @@ class LayerSample:
     calls: int
 
 
-def collect(model: nn.Module, calibration: Calibration) -> dict[str, LayerSample]:
+def collect(
+    model: nn.Module, calibration: Calibration, split: Mapping[str, int] | None = None
+) -> dict[str, LayerSample]:
     """Run the model as it is and return a sample of each quantizable layer's input.
 
     Args:
         model: any module.
         calibration: a function that runs the model, or its inputs: tensors, tuples or dicts of arguments.
+        split: layers whose first so many channels and whose others are sampled beside the whole input, under the
+            names of :func:`fpsim.model.split_names.halves`.
 
     Raises:
         FpsimError: neither of these; NaN or Inf enters a layer (names it); no layer ran.
@@ -47,9 +52,15 @@ def collect(model: nn.Module, calibration: Calibration) -> dict[str, LayerSample
     if isinstance(calibration, Tensor | Mapping):
         kind = type(calibration).__name__
         raise FpsimError(f"the calibration is a {kind}; give a list of inputs, such as [{kind.lower()}], or a function")
+    split = split or {}
     observers = {name: _Observer(name) for name, _ in quantizable(model)}
+    operands: dict[str, Any] = dict(observers)
+    for name, module in [pair for pair in quantizable(model) if pair[0] in split]:
+        first, second = (_Observer(half) for half in halves(name, split[name]))
+        operands[name] = _Halved(observers[name], first, second, split[name], axes(module).acts)
+        observers |= {first.name: first, second.name: second}
     undo = without_fused_layers(model)
-    undo += [Interception(module, observers[name], None).undo for name, module in quantizable(model)]
+    undo += [Interception(module, operands[name], None).undo for name, module in quantizable(model)]
     try:
         with torch.no_grad():
             _run(model, calibration)
@@ -103,3 +114,15 @@ class _Observer:
     def sample(self) -> LayerSample:
         extremes = np.array([self.low, self.high], np.float32)
         return LayerSample(np.concatenate([*self.drawn, extremes]), self.calls)
+
+
+class _Halved:
+    """Observes a tensor, its first channels, and its others."""
+
+    def __init__(self, whole: _Observer, first: _Observer, second: _Observer, at: int, axis: int) -> None:
+        self.whole, self.first, self.second, self.at, self.axis = whole, first, second, at, axis
+
+    def __call__(self, x: Tensor) -> Tensor:
+        self.first(x.narrow(self.axis, 0, self.at))
+        self.second(x.narrow(self.axis, self.at, x.shape[self.axis] - self.at))
+        return self.whole(x)

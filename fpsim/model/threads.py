@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba
 import torch
 
-import fpsim.codec.numba_twin  # noqa: F401 - chooses the threading layer, which must come first
+import fpsim.codec.numba.twin  # noqa: F401 - chooses the threading layer, which must come first
 
 
 def share_threads() -> None:
