@@ -105,5 +105,5 @@ def test_on_a_terminal() -> None:
     assert "\x1b" not in on_a_terminal(*words, "--json")
     listing = on_a_terminal("formats", NO_COLOR="1").splitlines()
     assert "# left out for want of width: aliases, source" in listing
-    assert max(map(len, listing[7:])) <= 80
-    assert "source" in on_a_terminal("formats", NO_COLOR="1", COLUMNS="250").splitlines()[6]
+    assert max(map(len, listing[8:])) <= 80
+    assert "source" in on_a_terminal("formats", NO_COLOR="1", COLUMNS="250").splitlines()[7]
