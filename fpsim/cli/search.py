@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from fpsim.cli.render import output_options
+from fpsim.cli.sampling_options import sampling_options
 from fpsim.errors import FpsimError
 
 
@@ -38,20 +39,7 @@ from fpsim.errors import FpsimError
     help="Inputs as the full-precision model has them, or behind layers that are quantized already.",
 )
 @click.option("--skip", multiple=True, metavar="GLOB", help="Layers left in full precision (repeatable).")
-@click.option("--scheduler", metavar="NAME", help="ddim, dpm++, euler …; default the model's own.")
-@click.option("--steps", type=int, default=50, show_default=True, help="Denoising steps.")
-@click.option("--batch-size", type=int, default=16, show_default=True, help="Images sampled together.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the calibration's noise.")
-@click.option("--device", default="cpu", show_default=True, metavar="cpu|cuda", help="Where the model runs.")
-@click.option(
-    "--dtype",
-    type=click.Choice(["float32", "bfloat16"]),
-    default="float32",
-    show_default=True,
-    help="Type that the model computes in.",
-)
-@click.option("--prompts", metavar="FILE", help="Text file, one prompt a line (text-to-image models).")
-@click.option("--guidance-scale", type=float, help="Classifier-free guidance; default the pipeline's.")
+@sampling_options
 @click.option("--out", metavar="FILE", help="Write the formats as a policy for 'fpsim simulate --policy FILE'.")
 @click.option("--overwrite", is_flag=True, help="Replace the file of --out.")
 @output_options

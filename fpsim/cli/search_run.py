@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import click
-from tqdm import tqdm
 
+from fpsim.cli.progress import Bar
 from fpsim.cli.render import show
 from fpsim.cli.search_request import read_encodings, read_out, read_request
 from fpsim.cli.search_rows import document, human, machine, rows
@@ -29,7 +29,7 @@ def execute(options: Mapping[str, Any], output: str) -> None:
     request = read_request(options, encodings, model)
     _say_header(model, request)
     began = time.monotonic()
-    with _Bar() as bar:
+    with Bar() as bar:
         found = search_formats(request, model, bar)
     still = [layer.name for layer in found if request.acts and layer.acts is None]
     if still:
@@ -77,25 +77,3 @@ def _say_header(model: LoadedModel, request: FormatSearch) -> None:
             f"captured from the {request.captured.replace('-', ' ')} model",
             err=True,
         )
-
-
-class _Bar:
-    """One progress bar a phase, on stderr; silent where that is no terminal."""
-
-    def __init__(self) -> None:
-        self.bar: Any = None
-        self.what = ""
-
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self.bar is not None:
-            self.bar.close()
-
-    def __call__(self, what: str, finished: int, total: int) -> None:
-        if what != self.what:
-            self.__exit__()
-            self.what, self.bar = what, tqdm(total=total, desc=what, disable=None)
-        self.bar.total = total
-        self.bar.update(finished - self.bar.n)

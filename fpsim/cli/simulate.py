@@ -10,6 +10,7 @@ import click
 
 from fpsim.cli.q_diffusion_options import q_diffusion_options
 from fpsim.cli.rounding_options import rounding_options
+from fpsim.cli.sampling_options import sampling_options
 from fpsim.errors import FpsimError
 from fpsim.methods.registry import METHODS
 
@@ -52,21 +53,8 @@ from fpsim.methods.registry import METHODS
 @rounding_options
 @q_diffusion_options
 @click.option("--skip", multiple=True, metavar="GLOB", help="Layers left in full precision (repeatable).")
-@click.option("--scheduler", metavar="NAME", help="ddim, dpm++, euler …; default the model's own.")
-@click.option("--steps", type=int, default=50, show_default=True, help="Denoising steps.")
 @click.option("--num-images", type=int, default=16, show_default=True, help="Images a row.")
-@click.option("--batch-size", type=int, default=16, show_default=True, help="Images sampled together.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the run's noise.")
-@click.option("--device", default="cpu", show_default=True, metavar="cpu|cuda", help="Where the model runs.")
-@click.option(
-    "--dtype",
-    type=click.Choice(["float32", "bfloat16"]),
-    default="float32",
-    show_default=True,
-    help="Type that the model computes in.",
-)
-@click.option("--prompts", metavar="FILE", help="Text file, one prompt a line (text-to-image models).")
-@click.option("--guidance-scale", type=float, help="Classifier-free guidance; default the pipeline's.")
+@sampling_options
 @click.option("--backend", metavar="NAME", help="Who rounds: numba (default), numpy, torch or a registered name.")
 @click.option("--formats-file", "files", multiple=True, metavar="FILE", help="TOML file of formats (repeatable).")
 @click.option("--out", required=True, metavar="DIR", help="Folder of the run; the same command resumes it.")

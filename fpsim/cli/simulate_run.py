@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from tqdm import tqdm
 
+from fpsim.cli.progress import Bar
 from fpsim.cli.render import Column, Table, plain_text
 from fpsim.cli.simulate_request import read_request
 from fpsim.errors import FpsimError
@@ -42,7 +42,7 @@ def execute(options: Mapping[str, Any], command: str) -> None:
     model = load(options["model"], dtype=options["dtype"], device=options["device"])
     _say_header(model, request)
     began = time.monotonic()
-    with _Bar() as bar:
+    with Bar("step") as bar:
         try:
             run = simulate(request, model, out, bar)
         except KeyboardInterrupt:
@@ -73,25 +73,3 @@ def _say_header(model: LoadedModel, request: Request) -> None:
     if request.method != "rtn":
         settings = method_settings(request, model)
         click.echo("# " + "  ".join(f"{key}: {value}" for key, value in settings.items()), err=True)
-
-
-class _Bar:
-    """One progress bar a series of images, on stderr; silent where that is no terminal."""
-
-    def __init__(self) -> None:
-        self.bar: Any = None
-        self.what = ""
-
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self.bar is not None:
-            self.bar.close()
-
-    def __call__(self, what: str, finished: int, total: int) -> None:
-        if what != self.what:
-            self.__exit__()
-            self.what, self.bar = what, tqdm(total=total, desc=what, unit="step", disable=None)
-        self.bar.total = total
-        self.bar.update(finished - self.bar.n)

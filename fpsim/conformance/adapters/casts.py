@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from fpsim.conformance.grid import Floats
 from fpsim.conformance.oracle import times
 from fpsim.errors import FpsimError
 from fpsim.number import ElementFormat
+from fpsim.number.conversion import DEFAULT, Conversion
 from fpsim.number.names import format as named
 
 
@@ -42,3 +43,43 @@ def refuse_zero_point(library: str, zero_point: Any) -> None:
     """
     if zero_point is not None:
         raise FpsimError(f"{library} has no zero points; leave it out")
+
+
+class CastBackend:
+    """A library with one cast a type; follows :class:`fpsim.conformance.adapters.Library`.
+
+    A subclass names itself, its version and its types by the catalogue's names, and casts.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[str]
+    types: ClassVar[dict[str, Any]]
+    arrays = "numpy"
+    roundings, overflows, nans = ("ties-to-even",), ("saturate", "special"), ("keep",)
+
+    def __init__(self) -> None:
+        self.formats = tuple(name for name in self.types if "@" not in name)
+        self._types = by_format(self.types)
+
+    def cast(self, t: Floats, kind: Any) -> Floats:
+        """Return quotients as the library's type has them, in a type that holds them."""
+        raise TypeError(f"{type(self).__name__} does not say how it casts")
+
+    def quantize(
+        self,
+        x: Floats,
+        fmt: ElementFormat,
+        scale: Floats,
+        out: Floats,
+        zero_point: Any = None,
+        how: Conversion = DEFAULT,
+    ) -> None:
+        """Write the values that the cast gives; ``how`` is what they will be compared with.
+
+        Raises:
+            FpsimError: a format that the library lacks, or a zero point.
+        """
+        refuse_zero_point(self.name, zero_point)
+        if fmt.grid not in self._types:
+            raise refuse(self.name, fmt, self.formats)
+        scaled(x, scale, out, lambda t: self.cast(t, self._types[fmt.grid]))

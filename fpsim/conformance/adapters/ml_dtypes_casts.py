@@ -7,10 +7,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from fpsim.conformance.adapters.casts import by_format, refuse, refuse_zero_point, scaled
+from fpsim.conformance.adapters.casts import CastBackend
 from fpsim.conformance.grid import Floats
-from fpsim.number import ElementFormat
-from fpsim.number.conversion import DEFAULT, Conversion
 
 _TYPES = {
     "e4m3": ml_dtypes.float8_e4m3fn,
@@ -28,33 +26,11 @@ _TYPES = {
 }
 
 
-class MlDtypesBackend:
-    """Rounds as ml_dtypes casts; follows :class:`fpsim.conformance.adapters.Library`."""
+class MlDtypesBackend(CastBackend):
+    """Rounds as ml_dtypes casts."""
 
-    name, arrays = "ml_dtypes", "numpy"
-    version: str = ml_dtypes.__version__
-    formats = tuple(name for name in _TYPES if "@" not in name)
-    roundings, overflows, nans = ("ties-to-even",), ("saturate", "special"), ("keep",)
+    name, version, types = "ml_dtypes", ml_dtypes.__version__, _TYPES
 
-    def __init__(self) -> None:
-        self._types = by_format(_TYPES)
-
-    def quantize(
-        self,
-        x: Floats,
-        fmt: ElementFormat,
-        scale: Floats,
-        out: Floats,
-        zero_point: Any = None,
-        how: Conversion = DEFAULT,
-    ) -> None:
-        """Write the values that the cast gives; ``how`` is what they will be compared with.
-
-        Raises:
-            FpsimError: a format that ml_dtypes lacks, or a zero point.
-        """
-        refuse_zero_point(self.name, zero_point)
-        if fmt.grid not in self._types:
-            raise refuse(self.name, fmt, self.formats)
-        kind = self._types[fmt.grid]
-        scaled(x, scale, out, lambda t: np.asarray(t.astype(kind).astype(np.float32)))
+    def cast(self, t: Floats, kind: Any) -> Floats:
+        """Return the cast's values in float32."""
+        return np.asarray(t.astype(kind).astype(np.float32))
