@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -45,7 +46,7 @@ def refuse_zero_point(library: str, zero_point: Any) -> None:
         raise FpsimError(f"{library} has no zero points; leave it out")
 
 
-class CastBackend:
+class CastBackend(ABC):
     """A library with one cast a type; follows :class:`fpsim.conformance.adapters.Library`.
 
     A subclass names itself, its version and its types by the catalogue's names, and casts.
@@ -61,9 +62,9 @@ class CastBackend:
         self.formats = tuple(name for name in self.types if "@" not in name)
         self._types = by_format(self.types)
 
+    @abstractmethod
     def cast(self, t: Floats, kind: Any) -> Floats:
         """Return quotients as the library's type has them, in a type that holds them."""
-        raise TypeError(f"{type(self).__name__} does not say how it casts")
 
     def quantize(
         self,
