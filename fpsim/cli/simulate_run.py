@@ -15,7 +15,7 @@ from fpsim.cli.simulate_request import read_request
 from fpsim.errors import FpsimError
 from fpsim.methods.request import Request
 from fpsim.methods.run_identity import method_settings
-from fpsim.methods.simulation import simulate
+from fpsim.methods.simulation import check, simulate
 from fpsim.model.load import LoadedModel, load
 from fpsim.number.user_files import check_name
 from fpsim.report import files as report_files
@@ -40,6 +40,7 @@ def execute(options: Mapping[str, Any], command: str) -> None:
     if out.exists() and not out.is_dir():
         raise FpsimError(f"output folder {str(out)!r} is a file; pass another --out")
     model = load(options["model"], dtype=options["dtype"], device=options["device"])
+    check(request, model)  # before anything is said: an error is one line
     _say_header(model, request)
     began = time.monotonic()
     with Bar("step") as bar:

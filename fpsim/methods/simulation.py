@@ -46,7 +46,7 @@ def simulate(request: Request, model: LoadedModel, out: Path, progress: Progress
     Raises:
         FpsimError: the folder belongs to another run or is a file; a policy rule that matches no layer; NaN.
     """
-    _check(request, model)
+    check(request, model)
     config = identity(request, model)
     folder = RunFolder(out, config, overwrite=request.overwrite)
     folder.make("images")
@@ -75,7 +75,7 @@ def simulate(request: Request, model: LoadedModel, out: Path, progress: Progress
     }
 
 
-def _check(request: Request, model: LoadedModel) -> None:
+def check(request: Request, model: LoadedModel) -> None:
     """Refuse what cannot run before any work: a slip should neither cost a full-precision run nor leave a folder."""
     layers = dict(quantizable(model.denoiser))
     for row in request.rows:
