@@ -20,8 +20,8 @@ class Stop:
     """Interrupts at the n-th report of progress."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
-        self.left, self.original = at, simulate_run._Bar.__call__
-        monkeypatch.setattr(simulate_run._Bar, "__call__", lambda bar, *told: self.report(bar, *told))
+        self.left, self.original = at, simulate_run.Bar.__call__
+        monkeypatch.setattr(simulate_run.Bar, "__call__", lambda bar, *told: self.report(bar, *told))
 
     def report(self, bar: Any, *told: Any) -> None:
         self.left -= 1

@@ -20,6 +20,7 @@ SCRIPTS = {
     "train_reference_unet.py cifar10-32": '"held_out_loss"',
     "batch_size_effect.py": "full precision",
     "learned_rounding_layers.py --iterations 2": "unseen inputs: ",
+    "paper_tables.py": "FP8/FP8 nearest",
     "sd15_forward.py": "peak memory",
 }
 
