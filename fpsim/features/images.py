@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fpsim.errors import FpsimError
+from fpsim.number.user_files import check_name
 from fpsim.sample.npz import read_npz
 
 _ROW = "full precision"
@@ -61,6 +62,7 @@ def read(text: str) -> ImageSet:
         FpsimError: there is no such thing, or it holds no images.
     """
     path = Path(text)
+    check_name(path)
     folder, mark, label = text.rpartition("#")
     if mark and not path.exists():
         return _row(text, Path(folder), label)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fpsim.errors import FpsimError
 from fpsim.features import inception, resize
+from fpsim.number.user_files import check_name
 
 _Run = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor | None]]
 
@@ -114,8 +115,11 @@ def sha256(path: Path, what: str) -> str:
     """Hash of a file's bytes.
 
     Raises:
-        FpsimError: it cannot be read.
+        FpsimError: it cannot be read, or is no regular file (a pipe would keep one waiting).
     """
+    check_name(path)
+    if path.exists() and not path.is_file():
+        raise FpsimError(f"{what} {str(path)!r} is no regular file; give one")
     try:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()

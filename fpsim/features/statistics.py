@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fpsim.errors import FpsimError
 from fpsim.features.network import NetworkRecord
 from fpsim.measure.frechet import Gaussian
+from fpsim.number.user_files import check_name
 from fpsim.sample.npz import read_npz, write_npz
 
 _KEYS = ("mu", "sigma", "mu_s", "sigma_s", "count", "network")
@@ -53,6 +54,7 @@ def read(path: Path) -> ReferenceStatistics:
     Raises:
         FpsimError: there is no such file, it has no ``mu`` and ``sigma``, or they do not fit.
     """
+    check_name(path)
     if not path.is_file():
         raise FpsimError(f"there is no {str(path)!r}: give an npz file with mu and sigma")
     try:

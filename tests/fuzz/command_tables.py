@@ -21,6 +21,8 @@ GOOD: Mapping[str, Words] = {
     "quantize": ("quantize", "in.safetensors", "--format", "e4m3", "--scale", "max"),
     "vectors": ("vectors", "--format", "e2m1", "--count", "0", "--out", "-"),
     "conformance": ("conformance", "--backend", "numpy", "--format", "e2m1", "--quick", "--width", "32"),
+    "score": ("score", "a.npz", "b.npz"),
+    "search": ("search", "--bits", "8"),
     "simulate": ("simulate", "--quant", "int8/int8", "--out", "run"),
 }
 #: What may stand beside them.
@@ -32,6 +34,8 @@ HARMLESS: Mapping[str, Sequence[Words]] = {
     "quantize": _pieces("| --bias 6 | --rounding toward-zero | --min-dims 1 | --granularity tensor"),
     "vectors": _pieces("| --op encode | --seed -3 | --input bf16 | --bias 2"),
     "conformance": _pieces("| --seed 2 | --rounding to-odd | --json"),
+    "score": _pieces("| --metric psnr | --limit 1 | --seed 4 | --csv | --require psnr>=0"),
+    "search": _pieces("| --steps 5 | --granularity channel | --encodings e4m3,e5m2 | --captured quantized-prefix"),
     "simulate": _pieces("| --steps 5 | --skip mid* | --seed 1 | --act-scales dynamic | --strict"),
 }
 INTEGERS: Mapping[str, Sequence[str]] = {
@@ -39,6 +43,8 @@ INTEGERS: Mapping[str, Sequence[str]] = {
     "quantize": ("--random-bits", "--seed", "--min-dims"),
     "vectors": ("--random-bits", "--count", "--seed"),
     "conformance": ("--seed",),
+    "score": ("--limit",),
+    "search": ("--bits", "--steps", "--batch-size", "--seed", "--calibration-images"),
     "simulate": ("--steps", "--num-images", "--batch-size", "--seed", "--calibration-images"),
 }
 REALS: Mapping[str, Sequence[str]] = {
@@ -53,6 +59,8 @@ CHOICES: Mapping[str, Sequence[str]] = {
     "quantize": ("--specials", "--granularity", "--scale", "--rounding", "--overflow", "--include", "--exclude"),
     "vectors": ("--specials", "--op", "--rounding", "--overflow", "--nan", "--input"),
     "conformance": ("--backend", "--rounding", "--overflow", "--width"),
+    "score": ("--metric", "--resize", "--require"),
+    "search": ("--encodings", "--granularity", "--captured", "--dtype"),
     "simulate": ("--weights-granularity", "--acts-granularity", "--scale", "--act-scales", "--dtype", "--backend"),
 }
 #: Values that none of these options takes.
@@ -64,6 +72,8 @@ BAD_CHOICES = (
 )
 FILES: Mapping[str, Sequence[str]] = {
     **dict.fromkeys(GOOD, ("--formats-file",)),
+    "score": ("--lpips", "--features", "--reference-statistics", "--floor"),
+    "search": ("--prompts",),
     "simulate": ("--formats-file", "--policy", "--prompts"),
 }
 CONTRADICTIONS: Mapping[str, Sequence[Words]] = {
@@ -88,6 +98,8 @@ CONTRADICTIONS: Mapping[str, Sequence[Words]] = {
         *(("--rounding", "stochastic", "--seed", "9" * digits) for digits in (50, 5000)),
     ),
     "conformance": _pieces("--full | --format mxfp4 | --overflow special | --seed -1 | --width 16"),
+    "score": _pieces("c.npz | --metric fid | --metric lpips | --metric psnr,nope | --require psnr<=x | --limit 0"),
+    "search": _pieces("--weights-bits 4 | --bits 99 | --encodings e9m9 | --out . | --out missing/x | --steps 0"),
     "simulate": _pieces(
         "--quant int8/int8 | --quant int8 | --quant / | --quant e4m3/e4m3/e4m3 | --steps 0 | --out empty | --out pipe"
         "| --seed -1 | --acts-granularity channel | --num-images 0 | --num-images 999999999999 | --batch-size -1"
