@@ -72,7 +72,8 @@ def empty_like(data: Any) -> Any:
 def finish(y: Any, like: Any, out: Any) -> Any:
     """Return working results in the user's type, shape and kind, in ``out`` if given.
 
-    Narrowing rounds to nearest even; what the type cannot hold becomes its nearest finite value.
+    Narrowing rounds to nearest even; a finite value that the type cannot hold becomes its nearest finite value, and
+    Inf stays.
     """
     target = like if out is None else out
     if y.dtype == target.dtype:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import index
+from typing import Any
 
 from fpsim.errors import FpsimError
 
@@ -87,10 +89,14 @@ class Conversion:
             )
         for name, kind in (("rounding", Rounding), ("overflow", Overflow), ("nan", NanPolicy)):
             object.__setattr__(self, name, _known(getattr(self, name), kind, name))
-        if not isinstance(self.random_bits, int) or not 1 <= self.random_bits <= RANDOM_BITS:
-            raise FpsimError(f"random_bits is {self.random_bits!r}; stochastic rounding takes 1 to {RANDOM_BITS}")
-        if not isinstance(self.seed, int) or not 0 <= self.seed < 1 << 64:
-            raise FpsimError(f"seed is {self.seed!r}; an integer from 0 to 2^64 - 1 is needed")
+        for name in ("random_bits", "seed"):
+            object.__setattr__(self, name, _whole(getattr(self, name), name))
+        if not 1 <= self.random_bits <= RANDOM_BITS:
+            given = self.random_bits if abs(self.random_bits) < 1 << 64 else "too large"
+            raise FpsimError(f"random_bits is {given}; stochastic rounding takes 1 to {RANDOM_BITS}")
+        if not 0 <= self.seed < 1 << 64:
+            size = f"{self.seed.bit_length()} bits wide"  # Python does not print every integer
+            raise FpsimError(f"seed is negative or too large ({size}); an integer from 0 to 2^64 - 1 is needed")
 
     @property
     def deterministic(self) -> bool:
@@ -114,6 +120,16 @@ def _known(given: object, kind: type[StrEnum], what: str) -> StrEnum:
         near = difflib.get_close_matches(str(given), list(kind), 1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
         raise FpsimError(f"{what} {given!r} is not available; there are {', '.join(kind)}.{hint}") from None
+
+
+def _whole(given: Any, what: str) -> int:
+    """``given`` as a Python integer; NumPy's are taken, truth values are not."""
+    try:
+        if not isinstance(given, bool):
+            return index(given)
+    except TypeError:
+        pass
+    raise FpsimError(f"{what} is {given!r}; an integer is needed")
 
 
 #: To nearest, ties to the even code, saturating, NaN kept.

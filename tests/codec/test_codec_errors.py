@@ -41,6 +41,14 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: fpsim.quantize(X, "e4m3", rounding="stochastic", seed=1, random_bits=25),
         "random_bits is 25; stochastic rounding takes 1 to 24",
     ),
+    "a seed that is no integer": (
+        lambda: fpsim.quantize(X, "e4m3", rounding="stochastic", seed=True),
+        "seed is True; an integer is needed",
+    ),
+    "a seed that cannot be printed": (
+        lambda: fpsim.quantize(X, "e4m3", rounding="stochastic", seed=10**5000),
+        "seed is negative or too large (16610 bits wide)",
+    ),
     "special without a code": (
         lambda: fpsim.quantize(X, "e2m1", overflow="special"),
         "e2m1 has neither Inf nor NaN, so overflow 'special' has no code to give; choose saturate",

@@ -168,3 +168,12 @@ def test_finite_numbers_saturate_under_propagate_whatever_the_word() -> None:
     how = Conversion(rounding="stochastic", overflow=Overflow.PROPAGATE, random_bits=3, seed=0)
     fmt = fpsim.format("e5m2")
     assert {exact.encode(fmt, 60000.0, how, word=word) for word in range(8)} == {fmt.max_code}
+
+
+def test_seeds_and_bits_may_be_numpy_integers() -> None:
+    x = np.linspace(0, 3, 100, dtype=np.float32)
+    plain = fpsim.quantize(x, "e4m3", rounding="stochastic", seed=7, random_bits=8)
+    theirs = fpsim.quantize(x, "e4m3", rounding="stochastic", seed=np.uint64(7), random_bits=np.int32(8))
+    assert np.array_equal(plain, theirs)
+    other = fpsim.quantize(x, "e4m3", rounding="stochastic", seed=np.int64(8), random_bits=8)
+    assert not np.array_equal(plain, other)

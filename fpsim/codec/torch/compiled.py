@@ -70,7 +70,7 @@ def _compiled(fmt: ElementFormat, width: int, how: Conversion) -> Callable[..., 
         try:
             function(*arguments)
         except Exception as error:
-            if "compiler" not in str(error).lower():
+            if "InvalidCxxCompiler" not in str(error):  # torch wraps its own exceptions
                 raise
             raise FpsimError(f"torch-compile needs a C++ compiler, which torch did not find: {error}") from None
 
