@@ -15,7 +15,8 @@ from fpsim.number.exact import decode
 
 #: More codes than this only with a range, and more than the second number not at once.
 MOST, MOST_IN_RANGE = 4096, 1 << 20
-_NUMBER = r"(0[xX][0-9a-fA-F]+|[0-9]+)"
+#: No format has more than 2^64 codes, and Python reads no integer of thousands of digits.
+_NUMBER = r"(0[xX][0-9a-fA-F]{1,30}|[0-9]{1,30})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from fpsim.errors import FpsimError
-from fpsim.features.network import NetworkRecord, read_safetensors, sha256
+from fpsim.features.network import NetworkRecord, check_regular, read_safetensors, sha256
 from fpsim.features.resize import as_rgb
 from fpsim.measure.lpips import lpips_distance
 
@@ -117,9 +117,9 @@ def load(path: str | Path) -> Lpips:
         FpsimError: the file is missing, damaged or of another kind.
     """
     path = Path(path)
-    digest = sha256(path, "LPIPS file")
+    check_regular(path, "LPIPS file")
     architecture, tensors = read_safetensors(path)
     if architecture != ARCHITECTURE:
         raise FpsimError(f"{path} declares architecture {architecture!r}; LPIPS's is {ARCHITECTURE!r}: convert again")
-    record = NetworkRecord(name=path.name, sha256=digest, architecture=architecture, resize="none")
+    record = NetworkRecord(name=path.name, sha256=sha256(path), architecture=architecture, resize="none")
     return Lpips(tensors, record)

@@ -105,26 +105,35 @@ def load(path: str | Path, resize_rule: str = "tf1-bilinear", device: str = "cpu
         raise FpsimError(f"there is no resize rule {resize_rule!r}; give one of {', '.join(resize.RULES)}")
     if device != "cpu" and not (device.startswith("cuda") and torch.cuda.is_available()):
         raise FpsimError(f"device {device!r} is not to be had here; give cpu, or cuda on a machine with a GPU")
-    digest = sha256(path, "feature network")
+    check_regular(path, "feature network")
     architecture, run = (_safetensors if path.suffix == ".safetensors" else _torchscript)(path, device)
-    record = NetworkRecord(name=path.name, sha256=digest, architecture=architecture, resize=resize_rule)
+    record = NetworkRecord(name=path.name, sha256=sha256(path), architecture=architecture, resize=resize_rule)
     return FeatureNetwork(record, run, device)
 
 
-def sha256(path: Path, what: str) -> str:
-    """Hash of a file's bytes.
+def check_regular(path: Path, what: str) -> None:
+    """Refuse what is no readable regular file: a pipe would keep one waiting.
+
+    Args:
+        path: the file.
+        what: what errors call it.
 
     Raises:
-        FpsimError: it cannot be read, or is no regular file (a pipe would keep one waiting).
+        FpsimError: it is missing, no regular file, or may not be read.
     """
     check_name(path)
     if path.exists() and not path.is_file():
         raise FpsimError(f"{what} {str(path)!r} is no regular file; give one")
     try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        path.open("rb").close()
     except OSError as error:
         raise FpsimError(f"{what} {str(path)!r} cannot be read ({error.strerror}); give an existing file") from error
+
+
+def sha256(path: Path) -> str:
+    """Hash of a file's bytes; only of a file that has been loaded, for any other may be endless."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def read_safetensors(path: Path) -> tuple[str, dict[str, torch.Tensor]]:

@@ -45,7 +45,7 @@ _CHECKS = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_
 
 
 def fuzz(examples: int) -> settings:
-    """The same examples in every run, so that a failure can be repeated."""
+    """Nearly the same examples in every run: Hypothesis mixes in constants of the modules that a worker has loaded."""
     return settings(deadline=None, max_examples=examples, derandomize=True, suppress_health_check=_CHECKS)
 
 
@@ -147,8 +147,8 @@ class Tally:
         (self.good if found.code == 0 else self.bad).add(hash((tuple(words), key, stdin)))
         return found
 
-    def finish(self, share: float = 0.9) -> None:
-        """Assert that enough inputs were tried, and that nearly all of them were malformed."""
+    def finish(self, share: float = 0.8) -> None:
+        """Assert that enough inputs were tried, and that most of them were malformed."""
         bad, good = len(self.bad), len(self.good - self.bad)
         assert bad >= WANTED[self.name], f"{bad} malformed inputs, {good} valid ones"
         assert bad >= share * (bad + good), f"{bad} malformed inputs, {good} valid ones"

@@ -40,6 +40,10 @@ def test_flags(places: Path) -> None:
     @example(["vectors", "--format", "e2m1", "--count", "0", "--out", "full.csv", "--overwrite"])
     @example(["quantize", "in.safetensors", "--format", "e4m3", "--out", "\0"])
     @example(["quantize", "x" * 300, "--format", "e4m3"])
+    @example(["table", "--format", "e2m1", "--range", f"0:{'9' * 5000}"])
+    @example(["score", "a.npz", "b.npz", "--lpips", "sparse.toml"])
+    @example(["score", "a.npz", "b.npz", "--network", "sparse.npy"])
+    @example(["score", "a.npz", "b.npz", "--network", "sparse.safetensors"])
     @example([])
     def check(words: list[str]) -> None:
         tally.check(words)
@@ -52,7 +56,7 @@ def test_flags(places: Path) -> None:
 def test_flags_of_simulate(places: Path) -> None:
     tally, before = Tally("simulate flags"), tree(places)
 
-    @fuzz(850)
+    @fuzz(1000)
     @given(command_lines(SAMPLING))
     @example(["simulate", "--quant", "int8/int8", "--out", "run", "--prompts", ""])
     @example(["simulate", "--quant", "int8/int8", "--out", "run", "--policy", ""])
