@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from fpsim.errors import FpsimError
-from fpsim.features.network import NetworkRecord, check_regular, read_safetensors, sha256
+from fpsim.features.network import NetworkRecord, read_safetensors, sha256
 from fpsim.features.resize import as_rgb
 from fpsim.measure.lpips import lpips_distance
+from fpsim.number.user_files import check_regular
 
 #: The architecture's name in a safetensors header.
 ARCHITECTURE = "lpips-alexnet"

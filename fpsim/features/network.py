@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fpsim.errors import FpsimError
 from fpsim.features import inception, resize
-from fpsim.number.user_files import check_name
+from fpsim.number.user_files import check_regular
 
 _Run = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor | None]]
 
@@ -109,25 +109,6 @@ def load(path: str | Path, resize_rule: str = "tf1-bilinear", device: str = "cpu
     architecture, run = (_safetensors if path.suffix == ".safetensors" else _torchscript)(path, device)
     record = NetworkRecord(name=path.name, sha256=sha256(path), architecture=architecture, resize=resize_rule)
     return FeatureNetwork(record, run, device)
-
-
-def check_regular(path: Path, what: str) -> None:
-    """Refuse what is no readable regular file: a pipe would keep one waiting.
-
-    Args:
-        path: the file.
-        what: what errors call it.
-
-    Raises:
-        FpsimError: it is missing, no regular file, or may not be read.
-    """
-    check_name(path)
-    if path.exists() and not path.is_file():
-        raise FpsimError(f"{what} {str(path)!r} is no regular file; give one")
-    try:
-        path.open("rb").close()
-    except OSError as error:
-        raise FpsimError(f"{what} {str(path)!r} cannot be read ({error.strerror}); give an existing file") from error
 
 
 def sha256(path: Path) -> str:

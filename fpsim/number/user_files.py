@@ -35,6 +35,25 @@ def check_name(path: Path) -> None:
             raise FpsimError(f"{str(path)!r} is no place for a file: {error.strerror or error}") from None
 
 
+def check_regular(path: Path, what: str) -> None:
+    """Refuse what is no readable regular file: a pipe would keep one waiting.
+
+    Args:
+        path: the file.
+        what: what errors call it.
+
+    Raises:
+        FpsimError: it is missing, no regular file, or may not be read.
+    """
+    check_name(path)
+    if path.exists() and not path.is_file():
+        raise FpsimError(f"{what} {str(path)!r} is no regular file; give one")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise FpsimError(f"{what} {str(path)!r} cannot be read ({error.strerror}); give an existing file") from error
+
+
 def read_text(path: str, what: str) -> str:
     """Return the text of a file.
 
