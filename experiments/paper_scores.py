@@ -60,10 +60,8 @@ def simulated(run: Run, folder: Path, images: int, steps: int, seed: int = 0) ->
     """Sample what is not there yet; the labels of the run's rows as `fpsim score` takes them."""
     out = folder / run.folder
     print(f"sampling {run.folder}", file=sys.stderr, flush=True)
-    called(
-        ["simulate", *run.words, "--steps", str(steps), "--num-images", str(images), "--seed", str(seed)]
-        + ["--out", str(out)]
-    )
+    common = ["--steps", str(steps), "--num-images", str(images), "--seed", str(seed), "--out", str(out)]
+    called(["simulate", *run.words, *common])
     return [f"{out}#{row['label']}" for row in json.loads((out / "run.json").read_text(encoding="utf-8"))["rows"]]
 
 

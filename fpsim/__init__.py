@@ -38,6 +38,9 @@ _LAZY = {
     "unpack": "fpsim.codec.encoded",
 }
 
+#: Sub-packages that `import fpsim` alone makes reachable.
+_PACKAGES = ("cost", "tensorcore")
+
 __all__ = [
     "Encoded",
     "FpsimError",
@@ -60,6 +63,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return import_module(f"fpsim.{name}")
     if name not in _LAZY:
         raise AttributeError(f"module 'fpsim' has no attribute {name!r}")
     value = getattr(import_module(_LAZY[name]), name)
@@ -68,4 +73,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, *_PACKAGES])

@@ -1,0 +1,1 @@
+"""What a policy costs on hardware: devices as data, operation lists, latency, memory, throughput and energy."""

@@ -1,0 +1,1 @@
+"""Matrix-multiply arithmetic of GPUs, bit for bit."""
