@@ -5,6 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+#: Kinds of devices.
+KINDS = ("gpu", "cpu")
+#: Architectures, by what their matrix units multiply.
+ARCHITECTURES = (
+    "volta",
+    "turing",
+    "ampere",
+    "ada",
+    "hopper",
+    "blackwell-sm100",
+    "blackwell-sm120",
+    "x86",
+    "other",
+)
+#: Types that a device may multiply natively, widest first.
+COMPUTE_TYPES = ("fp64", "fp32", "tf32", "fp16", "bf16", "fp8", "fp6", "fp4", "int8", "int4")
+#: How well a figure is known, best first.
+CONFIDENCES = ("vendor", "secondary", "derived", "unverified")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
@@ -43,15 +62,14 @@ class Device:
         name: its id, such as ``h100-sxm``.
         label: what people call it.
         kind: ``gpu`` or ``cpu``.
-        architecture: ``volta``, ``ampere``, ``ada``, ``hopper``, ``blackwell-sm100``, ``blackwell-sm120`` or ``x86``.
+        architecture: one of ``ARCHITECTURES``; ``other`` multiplies what its peaks list, block scales included.
         memory: bytes that a process can use.
         bandwidth: bytes per second, read and write together.
         l2: bytes of the last-level cache; None if unknown.
         tdp: watts.
         processors: streaming multiprocessors, or cores.
         clock: Hz at which the peaks hold; None if unknown.
-        peaks: compute type (``fp64 fp32 tf32 fp16 bf16 fp8 fp6 fp4 int8 int4``) to its rates. A type that is missing
-            is not computed natively.
+        peaks: compute type (one of ``COMPUTE_TYPES``) to its rates. A type that is missing is not computed natively.
         mode: power mode that the figures belong to, "" if there is one only.
     """
 

@@ -15,15 +15,16 @@ class Operation:
     Attributes:
         layer: dotted path of the innermost module that it belongs to; a policy's rules are matched with it.
         op: the torch operator, such as ``aten.convolution``.
-        kind: one of ``KINDS``; ``attention`` is the two products and the softmax of scaled dot-product attention.
+        kind: one of ``KINDS``; ``attention`` is the two products and the softmax of scaled dot-product attention, as
+            one operation however the model computes it, and any other product of two activations.
         macs: multiply–accumulates of a product; 0 for everything else.
-        flops: floating-point operations: 2 · macs for products, operations per element times elements otherwise,
-            0 for layout.
+        flops: floating-point operations: 2 · macs for products (the softmax of attention is not counted), operations
+            per element times elements otherwise, 0 for layout.
         weights: elements of parameters that are read.
         inputs: elements of activations that are read.
         outputs: elements of activations that are written.
-        gemm: (batch, M, N, K) of a product as matrix multiplication, M rows of activations and N outputs; None for
-            everything else.
+        gemm: (batch, M, N, K) of a product as matrix multiplication, M rows of activations and N outputs; a group of
+            a convolution is a batch; of attention the first product's. None for everything else.
         scores: elements of the score matrix, of attention only; 0 otherwise.
         kernels: kernels that eager execution launches for it.
     """
@@ -51,9 +52,12 @@ class Component:
         parameters: elements.
         buffers: elements.
         live: peak of live activation elements between operations, with attention fused.
-        live_naive: the same with score matrices materialized.
+        live_naive: the same with score matrices materialized, two of them, the product's and the softmax's.
         calls: how often it runs for one image: once a step (and twice with classifier-free guidance, which ``batch``
             does not hold), or once. 0 stands for once a step.
+        attention_live: live activation elements, the result's among them and score matrices not, while each operation
+            with ``scores`` runs, in their order.
+        parameter_shapes: name and shape of every parameter.
     """
 
     name: str
@@ -63,6 +67,8 @@ class Component:
     live: int = 0
     live_naive: int = 0
     calls: int = 0
+    attention_live: tuple[int, ...] = ()
+    parameter_shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
