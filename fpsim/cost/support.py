@@ -61,7 +61,9 @@ def support(weights: Format | None, acts: Format | None, device: Device, dtype: 
 
     A format counts as a type of the hardware if it has the type's width and its values, before its own scale, are all
     values of the type up to one power of two. Both operands must be such types that the device multiplies with each
-    other; everything else is decoded to ``dtype``, or to what stands in for it.
+    other. Where activations are such a type and it holds the weights' values as well, weights are widened to it on the
+    way, as mixed-input kernels do (e2m1 by e4m3 on Hopper); everything else is decoded to ``dtype``, or to what stands
+    in for it.
 
     Args:
         weights: format of the weights; None is full precision.
@@ -80,7 +82,7 @@ def support(weights: Format | None, acts: Format | None, device: Device, dtype: 
     """
     w, a = operand(weights, dtype), operand(acts, dtype)
     native = _native(w, a, device)
-    compute = native or _decoded_to(w, a, device, dtype)
+    compute = native or _widened(w, a, device) or _decoded_to(w, a, device, dtype)
     decode_weights, decode_acts = (not native and _is_decoded(side, compute) for side in (w, a))
     exact = bool(native) or all(side.element is None or is_held(compute, side.element) for side in (w, a))
     faster = _faster(w, a, device, compute)
@@ -110,6 +112,12 @@ def _native(w: Operand, a: Operand, device: Device) -> str:
     if "fp4" in common and len(scales) == 1 and scales <= {"mx", "nv"}:
         return "fp4"
     return narrow[0] if scales <= {"none", "mx"} else ""  # a plain operand gets block scales of 1
+
+
+def _widened(w: Operand, a: Operand, device: Device) -> str:
+    """The type of the activations to which a kernel widens the weights, or "": at a rate above the stand-in's only."""
+    key = _faster(w, a, device, _decoded_to(w, a, device, "fp16"))
+    return key if key in a.types else ""
 
 
 def _scales_blocks(device: Device) -> bool:

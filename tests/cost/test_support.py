@@ -198,18 +198,31 @@ def test_a_type_of_the_same_width_that_holds_both_is_preferred() -> None:
     assert not of("int16", "int16", "a100").exact
 
 
+def test_weights_are_widened_to_the_type_that_activations_already_have() -> None:
+    for weights, acts, device, compute in (
+        ("e2m1", "e4m3", "h100", "fp8"),
+        ("int4", "int8", "h100", "int8"),
+        ("int4", "e4m3", "h100", "fp8"),
+        ("int4", "int8", "a100", "int8"),
+        ("e2m1", "e4m3", "orin", "fp16"),
+        ("int8", "e4m3", "h100", "fp16"),
+        ("int4", "int8", "v100", "fp16"),
+    ):
+        found = of(weights, acts, device)
+        assert (found.level, found.compute, found.decode_weights) == ("stored", compute, True), (weights, acts, device)
+        assert found.decode_acts == (compute == "fp16"), (weights, acts, device)
+
+
 def test_what_a_kernel_could_widen_to() -> None:
-    assert of("e2m1", "e4m3", "h100").faster == "fp8"
+    assert of("e2m1", "e2m1", "h100").faster == "fp8"
     assert of("int4", "int4", "h100").faster == "int8"
-    assert of("int4", "e4m3", "h100").faster == "fp8"
     assert of("int4", "int4", "v100").faster == ""  # its int8 is slower than fp16
-    assert of("int4", "int8", "a100").faster == "int8"
     assert of("int6", "int6", "a100").faster == "int8"
     assert of("mxfp4", "mxfp4", "h100").faster == ""
     assert of("int8", "e4m3", "h100").faster == ""
     assert of("int4", None, "h100").faster == ""
     assert of("e4m3", "e4m3", "h100").faster == ""
-    assert "widens them to fp8" in of("e2m1", "e4m3", "h100").note
+    assert "widens them to fp8" in of("e2m1", "e2m1", "h100").note
 
 
 def test_codebooks_and_other_blocks_are_decoded() -> None:
