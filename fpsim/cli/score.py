@@ -18,6 +18,7 @@ _MISSED = 3
 @click.option("--metric", "metrics", metavar="M,…", help="psnr, ssim, lpips, fid, sfid, kid, fid-inf, pr.")
 @click.option("--features", metavar="FILE", help="Feature network: TorchScript (.pt), or safetensors of Inception.")
 @click.option("--lpips", metavar="FILE", help="LPIPS weights (.safetensors); experiments/convert_lpips.py makes them.")
+@click.option("--lpips-size", type=int, metavar="N", help="Resize to N x N pixels for LPIPS, bilinear; default none.")
 @click.option(
     "--resize",
     default="tf1-bilinear",
@@ -47,6 +48,8 @@ def score(*, output: str, **options: Any) -> int:
     """
     if (options["reference"] is None) == (options["statistics"] is None):
         raise FpsimError("one reference is needed: B, or --reference-statistics FILE")
+    if options["lpips_size"] is not None and not options["lpips"]:
+        raise FpsimError("--lpips-size resizes images for LPIPS; name its weights as well: --lpips FILE")
     try:
         from fpsim.cli.score_run import execute
     except ModuleNotFoundError as missing:

@@ -33,8 +33,8 @@ def _comments(about: Mapping[str, Any], scores: Sequence[Score]) -> tuple[str, .
     for key in ("network", "lpips"):
         record = about[key]
         if record is not None:
-            resize = "" if key == "lpips" else f", resize {record['resize']}"
-            lines.append(f"{key:9}{record['name']}, sha256 {record['sha256'][:16]}, {record['architecture']}{resize}")
+            what = f"{record['name']}, sha256 {record['sha256'][:16]}, {record['architecture']}"
+            lines.append(f"{key:9}{what}, resize {record['resize']}")
     if about["limit"]:
         lines.append(f"limit    the first {about['limit']} images of each set")
     if any(score.figure == "fid-inf" for score in scores):

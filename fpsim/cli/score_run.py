@@ -91,7 +91,7 @@ def _sides(options: Mapping[str, Any]) -> Sides:
     network = (
         network_file.load(options["features"], options["resize"], options["device"]) if options["features"] else None
     )
-    lpips = lpips_file.load(options["lpips"]) if options["lpips"] else None
+    lpips = lpips_file.load(options["lpips"], options["lpips_size"]) if options["lpips"] else None
     return Sides(images=scored, reference=reference, statistics=statistics, floor=floor, network=network, lpips=lpips,
                  metrics=metrics, thresholds=limits)  # fmt: skip
 

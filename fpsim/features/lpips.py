@@ -31,6 +31,8 @@ SHAPES = {
 }
 #: Height and width of the smallest image: below, a pool of AlexNet has nothing to pool.
 LEAST = 31
+#: Beyond, the first layer alone takes gigabytes.
+MOST = 4096
 _SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 _BATCH = 32
 
@@ -40,20 +42,21 @@ class Lpips:
 
     Args:
         tensors: names and shapes of :data:`SHAPES`.
-        record: the file.
+        record: the file and the resize rule.
+        size: both sides of the images in pixels after a bilinear resize; None takes images as they are.
 
     Raises:
         FpsimError: other tensors.
     """
 
-    def __init__(self, tensors: Mapping[str, torch.Tensor], record: NetworkRecord) -> None:
+    def __init__(self, tensors: Mapping[str, torch.Tensor], record: NetworkRecord, size: int | None = None) -> None:
         found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
         if found != SHAPES:
             wrong = sorted(name for name in SHAPES.keys() | found.keys() if SHAPES.get(name) != found.get(name))
             raise FpsimError(
                 f"{record.name} does not hold LPIPS's AlexNet (wrong: {', '.join(wrong[:3])}); convert again"
             )
-        self.record = record
+        self.record, self.size = record, size
         self._tensors = {name: tensor.float() for name, tensor in tensors.items()}
         self._heads = [self._tensors[f"head{i}"].numpy() for i in range(1, 6)]
 
@@ -61,7 +64,8 @@ class Lpips:
         """The distance of each image from the reference at the same index.
 
         Args:
-            reference: uint8 [N, H, W, C], H and W at least 31, C of 1 (shown as grey RGB) or 3.
+            reference: uint8 [N, H, W, C], H and W at least 31 unless they are resized, C of 1 (shown as grey RGB)
+                or 3.
             images: uint8, the same shape.
 
         Returns:
@@ -74,10 +78,10 @@ class Lpips:
             raise FpsimError(
                 f"images of {images.shape} and references of {reference.shape} were given: LPIPS needs pairs"
             )
-        if min(reference.shape[1:3]) < LEAST:
+        if self.size is None and min(reference.shape[1:3]) < LEAST:
             raise FpsimError(
                 f"images of {reference.shape[1]} x {reference.shape[2]} pixels were given: "
-                f"LPIPS with AlexNet needs at least {LEAST} x {LEAST}"
+                f"LPIPS with AlexNet needs at least {LEAST} x {LEAST}; have them resized (--lpips-size 64)"
             )
         starts = range(0, len(images), _BATCH)
         parts = [self._batch(reference[i : i + _BATCH], images[i : i + _BATCH]) for i in starts]
@@ -92,7 +96,7 @@ class Lpips:
         Args:
             images: uint8 [N, H, W, C]; value / 127.5 − 1 is what LPIPS scales.
         """
-        x = torch.from_numpy(as_rgb(images).transpose(0, 3, 1, 2).astype(np.float32)) / 127.5 - 1.0
+        x = self._resized(torch.from_numpy(as_rgb(images).transpose(0, 3, 1, 2).astype(np.float32))) / 127.5 - 1.0
         x = (x - torch.tensor(_SHIFT)[:, None, None]) / torch.tensor(_SCALE)[:, None, None]
         maps = []
         with torch.inference_mode():
@@ -106,21 +110,33 @@ class Lpips:
                 maps.append(np.asarray(x.numpy()))
         return maps
 
+    def _resized(self, x: torch.Tensor) -> torch.Tensor:
+        """Images ``[N, 3, H, W]`` with both sides as asked for: half-pixel centres, values that are not rounded."""
+        if self.size is None:
+            return x
+        shrinks = max(x.shape[2:]) > self.size  # without antialias, shrinking would skip pixels
+        return F.interpolate(x, (self.size, self.size), mode="bilinear", align_corners=False, antialias=shrinks)
 
-def load(path: str | Path) -> Lpips:
+
+def load(path: str | Path, size: int | None = None) -> Lpips:
     """Load LPIPS's weights.
 
     Args:
         path: safetensors file with ``{"architecture": "lpips-alexnet"}`` in its header, such as
             ``experiments/convert_lpips.py`` writes.
+        size: both sides of the images in pixels after a bilinear resize, 31 to 4096; None takes images as they are.
+            Distances of another size are another metric: the record names it (``bilinear-64``).
 
     Raises:
-        FpsimError: the file is missing, damaged or of another kind.
+        FpsimError: the file is missing, damaged or of another kind, or the size is out of range.
     """
     path = Path(path)
+    if size is not None and not LEAST <= size <= MOST:
+        raise FpsimError(f"images of {size} x {size} pixels for LPIPS were asked for; give {LEAST} to {MOST}")
     check_regular(path, "LPIPS file")
     architecture, tensors = read_safetensors(path)
     if architecture != ARCHITECTURE:
         raise FpsimError(f"{path} declares architecture {architecture!r}; LPIPS's is {ARCHITECTURE!r}: convert again")
-    record = NetworkRecord(name=path.name, sha256=sha256(path), architecture=architecture, resize="none")
-    return Lpips(tensors, record)
+    rule = "none" if size is None else f"bilinear-{size}"
+    record = NetworkRecord(name=path.name, sha256=sha256(path), architecture=architecture, resize=rule)
+    return Lpips(tensors, record, size)

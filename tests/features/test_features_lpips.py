@@ -102,6 +102,43 @@ def test_small_images_and_unequal_shapes_are_refused(file: Path) -> None:
         network(pair(2, 32, 32)[0], pair(1, 32, 32)[0])
 
 
+def bilinear(image: NDArray[np.uint8], size: int) -> NDArray[np.float64]:
+    """Half-pixel centres, the border repeated: each pixel between its four neighbours, not rounded."""
+    where = np.clip((np.arange(size) + 0.5) * image.shape[0] / size - 0.5, 0, image.shape[0] - 1)
+    below = np.floor(where).astype(int)
+    above, part = np.minimum(below + 1, image.shape[0] - 1), where - below
+    rows = image[below] * (1 - part)[:, None, None] + image[above] * part[:, None, None]
+    return np.asarray(rows[:, below] * (1 - part)[None, :, None] + rows[:, above] * part[None, :, None])
+
+
+def test_small_images_are_resized_on_request(file: Path) -> None:
+    a, b = pair(1, 28, 28)
+    network = load(file, 64)
+    assert network.record.resize == "bilinear-64"
+    assert load(file).record.resize == "none"
+    wanted = distance(bilinear(a[0], 64), bilinear(b[0], 64))  # type: ignore[arg-type]
+    assert network(a, b) == pytest.approx([wanted], rel=1e-4)
+    assert load(file, 48)(a, b) != pytest.approx(network(a, b), rel=1e-3)
+
+
+def test_a_resize_that_changes_nothing(file: Path) -> None:
+    a, b = pair(2, 32, 32)
+    np.testing.assert_array_equal(load(file, 32)(a, b), load(file)(a, b))
+
+
+def test_shrinking_sees_every_pixel(file: Path) -> None:
+    a, _ = pair(1, 128, 128)
+    b = a.copy()
+    b[:, ::4] = 255 - b[:, ::4]  # rows that a resize by plain interpolation to a quarter would skip
+    assert load(file, 32)(a, b)[0] > 0
+
+
+@pytest.mark.parametrize("size", [30, 4097, 0])
+def test_sizes_out_of_range_are_refused(file: Path, size: int) -> None:
+    with pytest.raises(FpsimError, match="give 31 to 4096"):
+        load(file, size)
+
+
 def test_other_files_are_refused(tmp_path: Path) -> None:
     tensors = weights()
     save_file(tensors, tmp_path / "a.safetensors", metadata={"architecture": "inception-2015"})
