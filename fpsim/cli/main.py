@@ -21,8 +21,10 @@ from fpsim.version import __version__
 
 #: Verb to module and attribute, in the order of the help text.
 VERBS: dict[str, str] = {
+    "allocate": "fpsim.cli.allocate:allocate",
     "compare": "fpsim.cli.compare:compare",
     "conformance": "fpsim.cli.conformance:conformance",
+    "cost": "fpsim.cli.cost:cost",
     "formats": "fpsim.cli.formats:formats",
     "inspect": "fpsim.cli.inspect:inspect",
     "quantize": "fpsim.cli.quantize:quantize",

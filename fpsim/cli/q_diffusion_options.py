@@ -13,7 +13,7 @@ _OPTIONS = (
     click.option(
         "--split",
         type=click.Choice(["none", "shortcut", "all"]),
-        help="rtn, q-diffusion: own scales for features and skip connection at up-path shortcuts, or at conv1 as well.",
+        help="Own scales and formats for features and skip connection at up-path shortcuts, or at conv1 as well.",
     ),
     click.option("--recon-batch", type=int, metavar="N", help="q-diffusion: samples of a step of Adam."),
     click.option("--calibration-steps", type=int, metavar="N", help="q-diffusion: sampling steps kept in calibration."),

@@ -16,6 +16,17 @@ _OPTIONS = (
         help="chen2024: search encoding and bias of each float's width.",
     ),
     click.option(
+        "--init-samples",
+        type=int,
+        metavar="N",
+        help="chen2024: images of the initialization set, at every timestep; default 128, text-to-image 16.",
+    ),
+    click.option(
+        "--captured",
+        type=click.Choice(["full-precision", "quantized-prefix"]),
+        help="chen2024: layers' inputs as in full precision, or behind quantized layers (a pass a layer).",
+    ),
+    click.option(
         "--reconstruct", type=click.Choice(["layer", "block"]), help="Whose output learned rounding reconstructs."
     ),
     click.option("--rounding-for", type=click.Choice(["fp4", "all"]), help="Learn weights of up to 4 bits, or all."),
@@ -29,6 +40,8 @@ _OPTIONS = (
 #: click's names of them.
 ROUNDING_OPTIONS = (
     "format_search",
+    "init_samples",
+    "captured",
     "reconstruct",
     "rounding_for",
     "rounding_samples",

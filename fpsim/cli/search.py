@@ -27,9 +27,11 @@ from fpsim.errors import FpsimError
     help="A bias a weight tensor, or one an output channel; inputs have one a tensor.",
 )
 @click.option(
+    "--init-samples",
     "--calibration-images",
+    "init_samples",
     type=int,
-    help="Images of the calibration run; default 128, text-to-image 16, bundled 16.",
+    help="Images of the initialization set, seen at every timestep; default 128, text-to-image 16.",
 )
 @click.option(
     "--captured",
@@ -37,6 +39,13 @@ from fpsim.errors import FpsimError
     default="full-precision",
     show_default=True,
     help="Inputs as the full-precision model has them, or behind layers that are quantized already.",
+)
+@click.option(
+    "--split",
+    type=click.Choice(["none", "shortcut", "all"]),
+    default="none",
+    show_default=True,
+    help="Own formats for features and skip connection at up-path shortcuts, or at conv1 as well.",
 )
 @click.option("--skip", multiple=True, metavar="GLOB", help="Layers left in full precision (repeatable).")
 @sampling_options
@@ -53,6 +62,7 @@ def search(*, output: str, **options: Any) -> None:
     fpsim search --bits 8 --out fp8.toml
     fpsim search --weights-bits 4 --acts-bits 8 --captured quantized-prefix --out fp4.toml
     fpsim simulate --policy fp8.toml --out runs/fp8
+    fpsim search --bits 8 --split shortcut --out s.toml && fpsim simulate --policy s.toml --split shortcut --out runs/s
     """
     try:
         from fpsim.cli.search_run import execute

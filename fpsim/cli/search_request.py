@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from fpsim.errors import FpsimError
-from fpsim.methods.format_search import IMAGES, FormatSearch
-from fpsim.model.bundled import is_bundled
+from fpsim.methods.format_search import FormatSearch, init_samples
+from fpsim.methods.rounding_settings import check_samples
 from fpsim.model.load import LoadedModel
 from fpsim.number.user_files import check_name, read_text
 from fpsim.quant.search.candidates import Encoding, encodings_of
@@ -56,10 +56,10 @@ def read_request(
     Raises:
         FpsimError: an option is wrong.
     """
-    images = options["calibration_images"]
+    images = options["init_samples"]
     if images is None:
-        images = IMAGES["bundled" if is_bundled(options["model"]) else model.kind]
-    spec = _spec(options)
+        images = init_samples(model.kind)
+    spec = read_spec(options)
     if encodings[1]:
         spec.check_kind(model.kind)
     return FormatSearch(
@@ -70,10 +70,18 @@ def read_request(
         spec=spec,
         images=images,
         skip=options["skip"],
+        split=options["split"],
     )
 
 
-def _spec(options: Mapping[str, Any]) -> SampleSpec:
+def read_spec(options: Mapping[str, Any]) -> SampleSpec:
+    """Return how the initialization set is sampled, but for the number of its images.
+
+    Raises:
+        FpsimError: an option is wrong.
+    """
+    if options["init_samples"] is not None:
+        check_samples("init-samples", options["init_samples"])
     prompts = None
     if options["prompts"]:
         lines = read_text(options["prompts"], "prompts file").splitlines()
@@ -82,7 +90,7 @@ def _spec(options: Mapping[str, Any]) -> SampleSpec:
             raise FpsimError(f"prompts file {options['prompts']!r} holds no prompt; give one a line")
     return SampleSpec(
         steps=options["steps"],
-        num_images=1,  # the calibration's images are counted by themselves
+        num_images=1,  # the set's images are counted by themselves
         batch_size=options["batch_size"],
         seed=options["seed"],
         scheduler=options["scheduler"],

@@ -9,7 +9,7 @@ from typing import Any
 
 from fpsim.cli.render import Column, Table
 from fpsim.cli.values import json_value
-from fpsim.methods.format_search import LayerFormats
+from fpsim.methods.found_formats import LayerFormats
 from fpsim.quant.search.result import SearchResult
 
 _MACHINE = (
@@ -79,7 +79,7 @@ def _comments(listed: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> 
         if chosen:
             lines.append(f"{tensor}: " + ", ".join(f"{name} x {count}" for name, count in chosen.most_common()))
     if about["granularity"] == "channel" and about["weights_encodings"]:
-        lines.append("weights per output channel: the policy holds the encoding, its scale rule mse finds the biases")
+        lines.append("weights per output channel: bias is the range over the channels; a policy holds each channel's")
     if about["sketch_excess"] is not None:
         decibels = 10 * math.log10(1 + about["sketch_excess"])
         lines.append(f"errors of inputs are from sketches: too large by at most {decibels:.2g} dB, never too small")

@@ -10,9 +10,10 @@ import click
 
 from fpsim.cli.progress import Bar
 from fpsim.cli.render import show
-from fpsim.cli.search_request import read_encodings, read_out, read_request
+from fpsim.cli.search_request import read_encodings, read_out, read_request, read_spec
 from fpsim.cli.search_rows import document, human, machine, rows
-from fpsim.methods.format_search import FormatSearch, policy_of, search_formats
+from fpsim.methods.format_search import FormatSearch, search_formats
+from fpsim.methods.found_formats import policy_of
 from fpsim.model.load import LoadedModel, load
 from fpsim.quant import policy_toml
 from fpsim.sample.npz import atomic
@@ -25,6 +26,7 @@ def execute(options: Mapping[str, Any], output: str) -> None:
         FpsimError: any option is wrong; see the lower layers.
     """
     encodings, out = read_encodings(options), read_out(options)
+    read_spec(options)  # what is wrong whatever the model is refused before it is loaded
     model = load(options["model"], dtype=options["dtype"], device=options["device"])
     request = read_request(options, encodings, model)
     _say_header(model, request)
@@ -55,11 +57,12 @@ def _about(model: LoadedModel, request: FormatSearch, options: Mapping[str, Any]
         "acts_encodings": [encoding.name for encoding in request.acts],
         "maxima": 111,
         "captured": request.captured if acts else None,
-        "calibration_images": request.images if acts else None,
+        "init_samples": request.images if acts else None,
         "steps": spec.steps if acts else None,
         "seed": spec.seed if acts else None,
         "scheduler": (spec.scheduler or type(model.scheduler).__name__) if acts else None,
         "skip": list(request.skip),
+        "split": request.split,
         "sketch_excess": excess if acts else None,
     }
 
@@ -71,9 +74,11 @@ def _say_header(model: LoadedModel, request: FormatSearch) -> None:
     for what, tried, how in (("weights", request.weights, where), ("inputs", request.acts, "tensor")):
         names = " ".join(encoding.name for encoding in tried)
         click.echo(f"# {what}: {f'{names}, 111 biases each, per {how}' if tried else 'full precision'}", err=True)
+    if request.split != "none":
+        click.echo(f"# split: {request.split}", err=True)
     if request.acts:
         click.echo(
-            f"# calibration: {request.images} images, {request.spec.steps} steps, seed {request.spec.seed}; inputs "
-            f"captured from the {request.captured.replace('-', ' ')} model",
+            f"# initialization set: {request.images} images at each of {request.spec.steps} steps, seed "
+            f"{request.spec.seed}; inputs captured from the {request.captured.replace('-', ' ')} model",
             err=True,
         )

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from fpsim.cli.arithmetic_options import arithmetic_options
 from fpsim.cli.q_diffusion_options import q_diffusion_options
 from fpsim.cli.rounding_options import rounding_options
 from fpsim.cli.sampling_options import sampling_options
@@ -40,6 +41,14 @@ from fpsim.methods.registry import METHODS
     help="From a calibration run, or per sample (there mse becomes max).",
 )
 @click.option(
+    "--timestep-bins",
+    type=int,
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Static scales of their own for N equal ranges of the timestep.",
+)
+@click.option(
     "--calibration-images",
     type=int,
     default=8,
@@ -52,6 +61,7 @@ from fpsim.methods.registry import METHODS
 )
 @rounding_options
 @q_diffusion_options
+@arithmetic_options
 @click.option("--skip", multiple=True, metavar="GLOB", help="Layers left in full precision (repeatable).")
 @click.option("--num-images", type=int, default=16, show_default=True, help="Images a row.")
 @sampling_options
@@ -70,6 +80,7 @@ def simulate(**options: Any) -> None:
     fpsim simulate --weights mxfp4 --acts mxfp8 --skip 'conv_in' --out runs/mx
     fpsim simulate --method chen2024 --quant fp4/fp8 --weights-granularity tensor --out runs/chen
     fpsim simulate --method q-diffusion --quant int4/int8 --out runs/qdiff
+    fpsim simulate --arithmetic hopper --promote-every 128 --quant e4m3/e4m3 --out runs/hopper
     """
     try:
         from fpsim.cli.simulate_run import execute

@@ -11,11 +11,15 @@ from fpsim.cli.q_diffusion_options import Q_DIFFUSION_OPTIONS
 from fpsim.cli.rounding_options import ROUNDING_OPTIONS
 from fpsim.codec.protocol import backend
 from fpsim.errors import FpsimError
+from fpsim.methods import registry
 from fpsim.methods.request import Request, Row
+from fpsim.methods.rounding_settings import check_samples
+from fpsim.model.arithmetic import named
 from fpsim.model.build import describe_acts
 from fpsim.number.names import format as resolve
 from fpsim.number.user_files import read_text
 from fpsim.quant import policy_toml
+from fpsim.quant.binned import check_count
 from fpsim.quant.policy import Policy
 from fpsim.sample.spec import SampleSpec
 
@@ -32,14 +36,17 @@ def read_request(options: Mapping[str, Any], command: str) -> Request:
     Raises:
         FpsimError: any option is wrong, a file cannot be read, or there is nothing to simulate.
     """
-    if options["calibration_images"] < 1:
-        raise FpsimError(f"--calibration-images {options['calibration_images']}: at least 1 image is needed")
+    check_samples("calibration-images", options["calibration_images"], "image")
     if options["backend"] is not None:
         backend(options["backend"])
-    keys = ("weights_granularity", "acts_granularity", "scale", "policy_file", "skip")
+    keys = ["weights_granularity", "acts_granularity", "scale", "policy_file", "skip"]
+    spec, given = _spec(options), {name: options[name] for name in METHOD_OPTIONS if options[name] is not None}
+    registry.settings(options["method"], given, "unconditional", spec.steps)  # of any kind: before a model is loaded
     said = {**options, "policy_file": options["policy"], "skip": list(options["skip"])}
+    if check_timestep_bins(options) > 1:
+        keys.append("timestep_bins")
     return Request(
-        spec=_spec(options),
+        spec=spec,
         rows=_rows(options),
         act_scales=options["act_scales"],
         calibration_images=options["calibration_images"],
@@ -51,12 +58,30 @@ def read_request(options: Mapping[str, Any], command: str) -> Request:
         command=command,
         overwrite=options["overwrite"],
         method=options["method"],
-        method_options={name: options[name] for name in METHOD_OPTIONS if options[name] is not None},
+        arithmetic=named(
+            options["arithmetic"], promote_every=options["promote_every"], operand_type=options["operand_type"]
+        ),
+        method_options=given,
     )
 
 
+def check_timestep_bins(options: Mapping[str, Any]) -> int:
+    """Return how many timestep bins the formats on the command line have.
+
+    Raises:
+        FpsimError: no number of bins, or bins that nothing follows.
+    """
+    count: int = options["timestep_bins"]
+    check_count(count)
+    if count > 1 and options["act_scales"] == "dynamic":
+        raise FpsimError("--timestep-bins is for static scales; dynamic ones follow each sample by themselves")
+    if count > 1 and not options["pairs"] and options["acts"] is None:
+        raise FpsimError("--timestep-bins is for --quant and --acts; a policy file says 'timestep_bins' itself")
+    return count
+
+
 def _rows(options: Mapping[str, Any]) -> tuple[Row, ...]:
-    how = ("weights_granularity", "acts_granularity", "scale")
+    how = ("weights_granularity", "acts_granularity", "scale", "timestep_bins")
     Policy.uniform(**{key: options[key] for key in how})  # wrong ones are refused, even where no row needs them
     rows = [_pair(pair, *_split(pair), options) for pair in options["pairs"]]
     if options["weights"] is not None or options["acts"] is not None:
@@ -85,6 +110,7 @@ def _pair(label: str, weights: str, acts: str, options: Mapping[str, Any]) -> Ro
         weights_granularity=options["weights_granularity"],
         acts_granularity=options["acts_granularity"],
         scale=options["scale"],
+        timestep_bins=options["timestep_bins"],
     )
     first = policy.rules[0]
     return Row(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ from fpsim.cli.render import Column, Table, plain_text
 from fpsim.cli.simulate_request import read_request
 from fpsim.errors import FpsimError
 from fpsim.methods.request import Request
+from fpsim.methods.run_arithmetic import products
 from fpsim.methods.run_identity import method_settings
 from fpsim.methods.simulation import check, simulate
+from fpsim.methods.timestep_bins import with_edges
 from fpsim.model.load import LoadedModel, load
 from fpsim.number.user_files import check_name
 from fpsim.report import files as report_files
@@ -40,6 +43,7 @@ def execute(options: Mapping[str, Any], command: str) -> None:
     if out.exists() and not out.is_dir():
         raise FpsimError(f"output folder {str(out)!r} is a file; pass another --out")
     model = load(options["model"], dtype=options["dtype"], device=options["device"])
+    request = with_edges(request, model)
     check(request, model)  # before anything is said: an error is one line
     _say_header(model, request)
     began = time.monotonic()
@@ -71,6 +75,10 @@ def _say_header(model: LoadedModel, request: Request) -> None:
     click.echo(f"# {model.name}: {type(model.denoiser).__name__}, {model.parameters:,} parameters", err=True)
     for row in request.rows:
         click.echo(f"# {row.label}  weights: {row.weights}  activations: {row.acts}", err=True)
+        if request.arithmetic is not None:
+            each = Counter(products(request, row, model).values())
+            said = ", ".join(f"{count} layers in {name}" for name, count in each.items())
+            click.echo(f"# {row.label}  arithmetic: {request.arithmetic}{': ' * bool(said)}{said}", err=True)
     if request.method != "rtn":
         settings = method_settings(request, model)
         click.echo("# " + "  ".join(f"{key}: {value}" for key, value in settings.items()), err=True)

@@ -10,6 +10,7 @@ import click
 
 from fpsim.cli.facts import facts
 from fpsim.cli.options import complete_format, format_options, resolve
+from fpsim.cli.vectors_dot import check_options, dot_text
 from fpsim.errors import FpsimError
 from fpsim.number import BlockFormat
 from fpsim.number.conversion import RANDOM_BITS, Conversion, NanPolicy, Overflow, Rounding
@@ -18,16 +19,18 @@ from fpsim.number.user_files import check_name
 _WRITERS = {".csv": "csv_text", ".json": "json_text", ".hex": "hex_text", ".mem": "hex_text"}
 
 
-@click.command(epilog="Example: fpsim vectors --format e4m3 --op encode --input bf16 --out e4m3.hex")
+@click.command(
+    epilog="Examples: fpsim vectors --format e4m3 --op encode --input bf16 --out e4m3.hex; "
+    "fpsim vectors --op dot --arch hopper --dtype e4m3 --count 1000 --out dot.csv"
+)
 @click.option(
     "--format",
     "name",
     metavar="NAME",
-    required=True,
     shell_complete=complete_format,
     help="Number format of at most 16 bits, or block format.",
 )
-@click.option("--op", type=click.Choice(["quantize", "encode", "decode"]), default="quantize", show_default=True)
+@click.option("--op", type=click.Choice(["quantize", "encode", "decode", "dot"]), default="quantize", show_default=True)
 @format_options
 @click.option("--rounding", default="ties-to-even", metavar="R", show_default=True, help=f"{', '.join(Rounding)}.")
 @click.option("--overflow", default="saturate", metavar="O", show_default=True, help=f"{', '.join(Overflow)}.")
@@ -35,19 +38,25 @@ _WRITERS = {".csv": "csv_text", ".json": "json_text", ".hex": "hex_text", ".mem"
 @click.option("--random-bits", type=int, help=f"Of stochastic rounding; default {RANDOM_BITS}.")
 @click.option("--input", "kind", type=click.Choice(["f32", "f64", "bf16", "f16"]), default="f32", show_default=True)
 @click.option(
-    "--count", type=click.IntRange(min=0), default=1000, show_default=True, help="Random inputs (blocks: 100)."
+    "--count", type=click.IntRange(min=0), default=1000, show_default=True, help="Random inputs (blocks, dot: 100)."
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the random inputs and of stochastic rounding.")
+@click.option("--arch", metavar="ID", help="dot: whose matrix unit, such as hopper, ada, ampere or blackwell-sm100.")
+@click.option("--dtype", metavar="NAME", help="dot: the operands' type, such as e4m3, or two: e4m3,e5m2.")
+@click.option("--instruction", metavar="ID", help="dot: mma, wgmma or tcgen05; default the architecture's first.")
+@click.option("--accumulator", type=click.Choice(["fp32", "fp16"]), default="fp32", show_default=True, help="dot.")
 @click.option("--out", required=True, metavar="FILE", help="Ends in .csv, .json, .hex or .mem; '-' is CSV to stdout.")
 @click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
 def vectors(**options: Any) -> None:
     """Write golden vectors: inputs and the exact results.
 
     First the cases at which implementations go wrong (specials, subnormals, every value, every tie and its
-    neighbours, the overflow edge, double rounding), each with its class, then random ones. The same command gives the
-    same bytes. .hex and .mem are for $readmemh: input and expected bits in one word, described by the comments.
+    neighbours, the overflow edge, double rounding), each with its class, then random ones. The same command gives
+    the same bytes. 'dot' is one instruction of a GPU's matrix unit: d = a·b + c, bit for bit. .hex and .mem are for
+    $readmemh: input and expected bits in one word, described by the comments.
     """
     out = str(options["out"])
+    check_options(options)
     suffix = ".csv" if out == "-" else Path(out).suffix.lower()
     if suffix not in _WRITERS:
         raise FpsimError(f"--out {out}: what to write follows from its end; choose {', '.join(_WRITERS)}, or '-'")
@@ -56,14 +65,7 @@ def vectors(**options: Any) -> None:
         raise FpsimError(f"--out {out} is no regular file; give another name")
     if out != "-" and Path(out).exists() and not options["overwrite"]:
         raise FpsimError(f"--out {out} exists; give another name, or --overwrite to replace it")
-    resolved = resolve(
-        options["name"],
-        bias=options["bias"],
-        specials=options["specials"],
-        no_subnormals=options["no_subnormals"],
-        files=options["files"],
-    )
-    text, count = _made(resolved.format, options, suffix)
+    text, count = dot_text(options, _WRITERS[suffix]) if options["op"] == "dot" else _made(options, suffix)
     if out == "-":
         sys.stdout.write(text)
         return
@@ -73,7 +75,7 @@ def vectors(**options: Any) -> None:
     click.echo(f"{out}: {count:,} vectors", err=True)
 
 
-def _made(fmt: Any, options: dict[str, Any], suffix: str) -> tuple[str, int]:
+def _made(options: dict[str, Any], suffix: str) -> tuple[str, int]:
     """The file's text and how many vectors it holds."""
     from tqdm import tqdm
 
@@ -82,13 +84,13 @@ def _made(fmt: Any, options: dict[str, Any], suffix: str) -> tuple[str, int]:
     from fpsim.conformance.vector_blocks import BlockRequest, block_vectors
     from fpsim.conformance.vectors import Op, Request, vectors
 
+    keys = ("bias", "specials", "no_subnormals", "files")
+    fmt: Any = resolve(options["name"], **{key: options[key] for key in keys}).format
     common: dict[str, Any] = {
         "op": Op(options["op"]),
         "how": _conversion(options),
         "kind": INPUTS[options["kind"]],
-        "count": options["count"],
-        "seed": options["seed"],
-    }
+    } | {key: options[key] for key in ("count", "seed")}
     files: Any = vector_files
     request: Any
     if isinstance(fmt, BlockFormat):

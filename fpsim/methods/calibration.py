@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from fpsim.errors import FpsimError
 from fpsim.methods import probes
+from fpsim.methods.visited import Visited, check_timesteps
 from fpsim.model.load import LoadedModel
 from fpsim.model.samples import LayerSample, collect
 from fpsim.sample.denoise import sample_batch
@@ -35,10 +36,12 @@ class Calibration:
     Args:
         samples: values that entered each layer, over all timesteps.
         probes: arguments of some of the denoiser's calls.
+        timesteps: at which the denoiser was called, as float32 has them.
     """
 
     samples: Mapping[str, LayerSample]
     probes: tuple[Mapping[str, Any], ...]
+    timesteps: tuple[float, ...]
 
     def calls(self, model: LoadedModel) -> list[Callable[[], Any]]:
         """Functions that call the denoiser with the probes' arguments."""
@@ -53,6 +56,7 @@ def calibrate(
     folder: Path,
     on_step: Callable[[int, int], None],
     split: Mapping[str, int] | None = None,
+    timesteps: Sequence[float] = (),
 ) -> Calibration:
     """Run the full-precision model over all timesteps once, or read what an earlier run found.
 
@@ -63,10 +67,14 @@ def calibrate(
         folder: where the result is kept for a resumed run.
         on_step: called with (finished, total) scheduler steps.
         split: layers of whose inputs both halves are sampled as well.
+        timesteps: those of the run, as float32 has them, which the calibration must have seen.
+
+    Raises:
+        FpsimError: what an earlier run found is damaged, or lacks a timestep.
     """
     if (folder / "probes.json").is_file():
         on_step(1, 1)
-        return _read(folder)
+        return _read_whole(folder, timesteps)
     size = min(spec.batch_size, images)
     ours = replace(spec, num_images=FIRST_INDEX + images, batch_size=size)
     firsts = range(FIRST_INDEX, FIRST_INDEX + images, size)
@@ -84,11 +92,12 @@ def calibrate(
             recorder.full = True
 
     try:
-        samples = collect(model.denoiser, run, split)
+        with Visited(model.denoiser) as visited:
+            samples = collect(model.denoiser, run, split)
     finally:
         hook.remove()
-    _write(folder, Calibration(samples, recorder.probes()))
-    return _read(folder)  # a resumed run computes with what was read, layout of tensors included
+    _write(folder, Calibration(samples, recorder.probes(), visited.timesteps))
+    return _read_whole(folder, timesteps)  # a resumed run computes with what was read, layout of tensors included
 
 
 class _Recorder:
@@ -135,18 +144,34 @@ def _on(value: Any, device: torch.device) -> Any:
 def _write(folder: Path, found: Calibration) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     names = list(found.samples)
-    write_npz(folder / "samples.npz", {f"values_{i}": found.samples[name].values for i, name in enumerate(names)})
+    arrays = {f"values_{i}": found.samples[name].values for i, name in enumerate(names)}
+    each = {f"calls_{i}": found.samples[name].each for i, name in enumerate(names)}
+    write_npz(folder / "samples.npz", arrays | {key: value for key, value in each.items() if value is not None})
     with atomic(folder / "samples.json") as stream:
-        stream.write(json.dumps([[name, found.samples[name].calls] for name in names]).encode())
+        layers = [[name, found.samples[name].calls] for name in names]
+        stream.write(json.dumps({"layers": layers, "timesteps": found.timesteps}).encode())
     probes.write(folder / "probes", found.probes)  # last: its presence says that all are whole
+
+
+def _read_whole(folder: Path, timesteps: Sequence[float]) -> Calibration:
+    """What a run kept, with every timestep."""
+    found = _read(folder)
+    check_timesteps(found.timesteps, timesteps, f"the calibration {folder}")
+    return found
 
 
 def _read(folder: Path) -> Calibration:
     arrays = read_npz(folder / "samples.npz")
     try:
-        names = json.loads((folder / "samples.json").read_text(encoding="utf-8"))
-        samples = {name: LayerSample(arrays[f"values_{i}"], calls) for i, (name, calls) in enumerate(names)}
+        record = json.loads((folder / "samples.json").read_text(encoding="utf-8"))
+        samples = {
+            name: LayerSample(arrays[f"values_{i}"], calls, arrays.get(f"calls_{i}"))
+            for i, (name, calls) in enumerate(record["layers"])
+        }
+        for name, sample in samples.items():
+            sample.check(name)
+        timesteps = tuple(float(t) for t in record["timesteps"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise FpsimError(f"{folder} is damaged ({reason[:120]}): delete it and run again") from error
-    return Calibration(samples, probes.read(folder / "probes"))
+    return Calibration(samples, probes.read(folder / "probes"), timesteps)

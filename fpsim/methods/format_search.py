@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-import glob
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from torch import nn
+from torch import Tensor, nn
 
 from fpsim.errors import FpsimError
-from fpsim.methods.recorded_calls import Recorder, run_calibration
+from fpsim.methods.found_formats import LayerFormats, places_of, spec_of, weight_parts
+from fpsim.methods.prefix import Operand, Progress, behind_prefix
+from fpsim.methods.recorded_calls import run_calibration
 from fpsim.model.layers import axes, quantizable
 from fpsim.model.load import LoadedModel
-from fpsim.model.operands import ActivationOperand, WeightOperand
+from fpsim.model.operands import ActivationOperand
 from fpsim.model.sketches import Taps
+from fpsim.model.split import SplitActivation, find_splits
+from fpsim.model.split_build import weight as weight_operand
 from fpsim.quant.granularity import Granularity, PerChannel, PerTensor
-from fpsim.quant.policy import Policy, Rule, TensorSpec
+from fpsim.quant.policy import Policy
 from fpsim.quant.search.candidates import Encoding, fractions_of
 from fpsim.quant.search.result import SearchResult
 from fpsim.quant.search.search import search_format, search_magnitudes
 from fpsim.quant.search.sketch import Sketch
 from fpsim.sample.spec import SampleSpec
 
-#: progress(what is running, finished parts of it, all its parts)
-Progress = Callable[[str, int, int], None]
 Captured = Literal["full-precision", "quantized-prefix"]
-#: Images of the calibration run (the paper's "samples") by the model's kind; a bundled model is a small one.
-IMAGES = {"unconditional": 128, "latent-unconditional": 128, "text-to-image": 16, "bundled": 16}
+CAPTURED: tuple[Captured, ...] = get_args(Captured)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +42,10 @@ class FormatSearch:
             ``quantized-prefix``: each layer's input with all weights and all earlier inputs quantized, at the
             full-precision model's latents.
         spec: the calibration run's sampling.
-        images: images of the calibration run.
+        images: samples of the initialization set: images of the calibration run, each seen at every timestep.
         skip: globs of layers that are left alone.
+        split: which layers have formats of their own for both halves of the concatenation that enters them; see
+            :func:`fpsim.model.split.find_splits`.
 
     Raises:
         FpsimError: nothing to search, or no image.
@@ -56,28 +58,25 @@ class FormatSearch:
     spec: SampleSpec
     images: int
     skip: tuple[str, ...] = ()
+    split: str = "none"
 
     def __post_init__(self) -> None:
         if not self.weights and not self.acts:
             raise FpsimError("there is nothing to search; give --bits, --weights-bits or --acts-bits")
         if self.images < 1:
-            raise FpsimError(f"--calibration-images {self.images}: at least 1 image is needed")
+            raise FpsimError(f"--init-samples {self.images}: at least 1 sample is needed")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerFormats:
-    """What was found for a layer: None where nothing was searched, or, for ``acts``, where the layer did not run.
+def init_samples(kind: str) -> int:
+    """Return how many samples the initialization set has for a kind of model.
 
-    Args:
-        name: of the layer.
-        weights, acts: the results.
-        excess: by which part the sketch may have made the error of ``acts`` too large, at most.
+    Source: Chen et al. 2024, VI-A: 128 for unconditional generation and 16 for text-to-image, "from all denoising
+    timesteps"; a sample is taken here as one image, seen at every timestep.
+
+    >>> init_samples("latent-unconditional"), init_samples("text-to-image")
+    (128, 16)
     """
-
-    name: str
-    weights: SearchResult | None
-    acts: SearchResult | None
-    excess: float = 0.0
+    return 16 if kind == "text-to-image" else 128
 
 
 def search_formats(request: FormatSearch, model: LoadedModel, progress: Progress) -> list[LayerFormats]:
@@ -95,43 +94,28 @@ def search_formats(request: FormatSearch, model: LoadedModel, progress: Progress
         FpsimError: a glob that matches no layer, NaN in a weight or an input, or no layer to search.
     """
     layers = _layers(model.denoiser, request.skip)
+    splits = {name: at for name, at in find_splits(model.denoiser, request.split).items() if name in layers}
     weights: dict[str, SearchResult] = {}
     if request.weights:
         for done, (name, module) in enumerate(layers.items(), 1):
-            weights[name] = _weight(name, module, request)
+            for place, part in weight_parts(name, module, splits):
+                weights[place] = _weight(place, part, module, request)
             progress("weights", done, len(layers))
     acts: dict[str, tuple[SearchResult, float]] = {}
     if request.acts:
         find = _from_full_precision if request.captured == "full-precision" else _from_prefix
-        acts = find(request, model, layers, weights, progress)
-    order = [*acts, *(name for name in layers if name not in acts)]
+        acts = find(request, model, layers, splits, weights, progress)
+    places = [place for name in layers for place in places_of(name, splits)]
+    order = [*acts, *(place for place in places if place not in acts)]
     return [
         LayerFormats(
-            name=name,
-            weights=weights.get(name),
-            acts=acts[name][0] if name in acts else None,
-            excess=acts[name][1] if name in acts else 0.0,
+            name=place,
+            weights=weights.get(place),
+            acts=acts[place][0] if place in acts else None,
+            excess=acts[place][1] if place in acts else 0.0,
         )
-        for name in order
+        for place in order
     ]
-
-
-def policy_of(found: list[LayerFormats], *, channels: bool) -> Policy:
-    """Return one rule a layer: formats with their real biases, which need no scale.
-
-    Per channel a format has one bias and each channel a scale; the rule ``mse`` finds the same ones again, as it
-    tries the same 111 fractions of each channel's largest magnitude.
-    """
-    rules = []
-    for layer in found:
-        weights = acts = None
-        if layer.weights is not None:
-            how = {"granularity": "channel", "scale": "mse"} if channels else {"granularity": "tensor", "scale": "none"}
-            weights = TensorSpec(format=layer.weights.format, **how)
-        if layer.acts is not None:
-            acts = TensorSpec(format=layer.acts.format, granularity="tensor", scale="none")
-        rules.append(Rule(match=glob.escape(layer.name), weights=weights, acts=acts))
-    return Policy(tuple(rules))
 
 
 def _layers(model: nn.Module, skip: tuple[str, ...]) -> dict[str, Any]:
@@ -143,13 +127,18 @@ def _layers(model: nn.Module, skip: tuple[str, ...]) -> dict[str, Any]:
     return left
 
 
-def _weight(name: str, module: Any, request: FormatSearch) -> SearchResult:
+def _weight(place: str, part: Tensor, module: Any, request: FormatSearch) -> SearchResult:
     granularity: Granularity = PerChannel(axes(module).out) if request.channels else PerTensor()
     names = [encoding.name for encoding in request.weights]
-    return search_format(module.weight.detach(), encodings=names, granularity=granularity, name=f"{name}.weight")
+    return search_format(part, encodings=names, granularity=granularity, name=f"{place}.weight")
 
 
-def _input(name: str, sketch: Sketch, encodings: tuple[Encoding, ...]) -> tuple[SearchResult, float]:
+def search_input(name: str, sketch: Sketch, encodings: tuple[Encoding, ...]) -> tuple[SearchResult, float]:
+    """Return the best format of a layer's input, and by which part its error may be too large, at most.
+
+    Raises:
+        FpsimError: nothing entered the layer.
+    """
     found = search_magnitudes(sketch.magnitudes(f"the input of {name!r}"), encodings, fractions_of())
     error = found.mse * sketch.total
     excess = sketch.excess(found.encoding.grid(), float(2.0 ** -found.bias[0]))
@@ -160,17 +149,18 @@ def _from_full_precision(
     request: FormatSearch,
     model: LoadedModel,
     layers: Mapping[str, Any],
+    splits: Mapping[str, int],
     _weights: Mapping[str, SearchResult],
     progress: Progress,
 ) -> dict[str, tuple[SearchResult, float]]:
     def run() -> None:
         run_calibration(model, request.spec, request.images, lambda a, b: progress("calibration", a, b))
 
-    with Taps(model.denoiser, list(layers)) as taps:
+    with Taps(model.denoiser, list(layers), splits=splits) as taps:
         sketches = taps.all(run)
     found = {}
     for done, name in enumerate(list(sketches), 1):
-        found[name] = _input(name, sketches.pop(name), request.acts)
+        found[name] = search_input(name, sketches.pop(name), request.acts)
         progress("inputs", done, done + len(sketches))
     return found
 
@@ -179,22 +169,28 @@ def _from_prefix(
     request: FormatSearch,
     model: LoadedModel,
     layers: Mapping[str, Any],
+    splits: Mapping[str, int],
     weights: Mapping[str, SearchResult],
     progress: Progress,
 ) -> dict[str, tuple[SearchResult, float]]:
     """Layer by layer as they run, each fixed before the next one's input is captured."""
-    with Recorder(model.denoiser) as recorder, Taps(model.denoiser, list(layers)) as taps:
-        run_calibration(model, request.spec, request.images, lambda a, b: progress("calibration", a, b))
-        calls = dict(taps.calls)
-    if not calls:
-        raise FpsimError("the calibration ran none of the model's layers, so there is no input to search")
-    replays = recorder.replays()
-    rounded = {name: WeightOperand(result.quantizer(), refit=False) for name, result in weights.items()}
-    found = {}
-    with Taps(model.denoiser, list(layers), rounded) as taps:
-        for done, (name, count) in enumerate(calls.items(), 1):
-            sketch = taps.one(name, replays, once=count == len(replays))
-            found[name] = _input(name, sketch, request.acts)
-            taps.taps[name].operand = ActivationOperand(found[name][0].quantizer(), single=axes(layers[name]).single)
-            progress("inputs", done, len(calls))
+    specs = {place: spec_of(result, channels=request.channels) for place, result in weights.items()}
+    rounded = {
+        name: weight_operand(name, module, tuple(specs[place] for place in places_of(name, splits)), None, splits)
+        for name, module in layers.items()
+        if weights
+    }
+    found: dict[str, tuple[SearchResult, float]] = {}
+
+    def fix(name: str, sketches: Mapping[str, Sketch]) -> Operand:
+        for place, sketch in sketches.items():
+            found[place] = search_input(place, sketch, request.acts)
+        return _operand(layers[name], [found[place][0] for place in sketches], splits.get(name))
+
+    behind_prefix(model, request.spec, request.images, layers, layers, splits, rounded, fix, progress)
     return found
+
+
+def _operand(module: nn.Module, results: list[SearchResult], at: int | None) -> Operand:
+    operands = [ActivationOperand(result.quantizer(), single=axes(module).single) for result in results]
+    return operands[0] if at is None else SplitActivation(operands[0], operands[1], at, axes(module).acts)

@@ -24,6 +24,8 @@ class Job:
         spec: how the model is sampled, for methods that run it in calibration.
         settings: the method's own, from its ``settings`` function.
         folder: where finished parts are kept for a run that goes on; it may not exist yet.
+        shared: where parts are kept that do not depend on the policy, for the run's other rows; None: in ``folder``.
+        timesteps: of the run, as float32 has them.
         label: what progress calls the work.
         progress: told (what, finished, total).
         backend: who rounds; None for the default.
@@ -38,5 +40,7 @@ class Job:
     folder: Path
     label: str
     progress: Callable[[str, int, int], None]
+    shared: Path | None = None
+    timesteps: tuple[float, ...] = ()
     backend: str | None = None
     strict: bool = False

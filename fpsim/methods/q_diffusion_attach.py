@@ -20,6 +20,7 @@ from fpsim.model.placed import place
 from fpsim.model.split import SplitActivation, SplitWeight, note
 from fpsim.model.split_build import extra_bits
 from fpsim.number.label import label
+from fpsim.quant.binned import plain
 from fpsim.quant.quantizer import Quantizer
 from fpsim.quant.rounding.grid import on_grid
 from fpsim.quant.scales import Scales
@@ -56,7 +57,8 @@ def attach_learned(
         for name in plan.attentions
     }
     coverage = _noted(cover(model, plan.rules, {}), plan)
-    coverage = note(coverage, plan.splits, extra_bits(plan.splits, layers, plan.rules))
+    both = {name: (plan.rules[name],) for name in plan.splits}
+    coverage = note(coverage, plan.splits, extra_bits(plan.splits, layers, both))
     return place(model, coverage, acts, operands, attention, {name: _said(plan, name) for name in plan.attentions})
 
 
@@ -64,7 +66,7 @@ def _noted(coverage: Coverage, plan: Plan) -> Coverage:
     """The coverage in Q-Diffusion's words: its scale rules are not those of the policy's that are called alike."""
     layers = []
     for layer in coverage.quantized:
-        weights, acts = plan.rules[layer.name].weights, plan.rules[layer.name].acts
+        weights, acts = plan.rules[layer.name].weights, plain(plan.rules[layer.name].acts, "Q-Diffusion")
         words: dict[str, Any] = {}
         if weights is not None:
             how = f"asymmetric, {weights.scale} scale, {LEARNED}"

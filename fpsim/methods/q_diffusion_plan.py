@@ -21,6 +21,7 @@ from fpsim.model.split_names import halves
 from fpsim.number import Format, IntFormat
 from fpsim.quant import granularity as views
 from fpsim.quant.asymmetric import RULES, affine_range, fit_affine, fit_symmetric, symmetric_range
+from fpsim.quant.binned import plain
 from fpsim.quant.granularity import PerChannel, PerTensor
 from fpsim.quant.policy import Policy, Rule
 from fpsim.quant.quantizer import Quantizer
@@ -81,23 +82,24 @@ def make_plan(model: nn.Module, policy: Policy, settings: Settings) -> Plan:
     }
     plan = Plan(rules=rules, splits=splits, attentions=(), places={}, units={})
     places = {
-        place: _place(rule.acts.format)
+        place: _place(acts.format)
         for name, rule in rules.items()
-        if rule.acts
+        if (acts := plain(rule.acts, "Q-Diffusion"))
         for place in plan.layer_places(name)
     }
     attended = []
     for name, module in attentions(model):
         inner = next((rules[f"{name}.{part}".lstrip(".")] for part, _ in quantizable(module)), None)
-        if inner is not None and inner.acts is not None:
+        acts = plain(inner.acts, "Q-Diffusion") if inner is not None else None
+        if acts is not None:
             attended.append(name)
-            places |= _attention(name, inner.acts.format, settings)
+            places |= _attention(name, acts.format, settings)
     return replace(plan, attentions=tuple(attended), places=places, units=dict(units(model)))
 
 
 def _rule(name: str, rule: Rule) -> Rule:
     """The rule with Q-Diffusion's formats: weights unsigned with zero points, signed activations with all codes."""
-    weights, acts = rule.weights, rule.acts
+    weights, acts = rule.weights, plain(rule.acts, "Q-Diffusion")
     for spec, what in ((weights, "weights"), (acts, "activations")):
         if spec is None:
             continue

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fpsim.errors import FpsimError
-from fpsim.methods.rounding_settings import beta
+from fpsim.methods.rounding_settings import beta, check_iterations, check_samples
 from fpsim.model.split import MODES
 from fpsim.quant.reconstruction.rounding import WeightOptions
 from fpsim.quant.reconstruction.steps import StepOptions
@@ -137,8 +137,10 @@ def checked(settings: Mapping[str, Any]) -> Settings:
     for key, known in (("act_init", INITS), ("split", MODES)):
         if settings[key] not in known:
             raise FpsimError(f"--{key.replace('_', '-')} {settings[key]!r} is not one of {', '.join(known)}")
-    if settings["samples_per_step"] < 1:
-        raise FpsimError(f"--rounding-samples {settings['samples_per_step']}: at least 1 sample a step is needed")
+    for key, option in (("samples_per_step", "rounding-samples"), ("batch_size", "recon-batch")):
+        check_samples(option, settings[key])
+    for key, option in (("iterations", "rounding-iters"), ("act_iterations", "act-iters")):
+        check_iterations(option, settings[key])
     if not 2 <= settings["softmax_bits"] <= 16:
         raise FpsimError(f"--softmax-bits {settings['softmax_bits']}: 2 to 16 are possible")
     compat = Compat.of(settings["compat"])

@@ -11,7 +11,7 @@ A method is a module of this package with two functions:
   place of the request's own).
 
 A third function is optional: ``check(model, policy, settings, *, static)`` refuses before any work what the method
-cannot do.
+cannot do. A method that quantizes activations by bins of the timestep says ``TIMESTEP_BINS = True``.
 
 To add one, write the module and add its line to ``METHODS``. Importing this module imports none of them.
 """
@@ -64,6 +64,9 @@ def check(name: str, model: Any, policy: Any, settings: Mapping[str, Any], *, st
     Raises:
         FpsimError: as the method's own ``check``, where it has one.
     """
-    own = getattr(method(name), "check", None)
+    module = method(name)
+    if policy.binned and not getattr(module, "TIMESTEP_BINS", False):
+        raise FpsimError(f"--method {name} has no timestep bins of activations; drop them, or choose --method rtn")
+    own = getattr(module, "check", None)
     if own is not None:
         own(model, policy, settings, static=static)

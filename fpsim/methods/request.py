@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fpsim.errors import FpsimError
+from fpsim.model.arithmetic import Arithmetic
 from fpsim.quant.policy import Policy
 from fpsim.sample.spec import SampleSpec
 
@@ -61,6 +62,7 @@ class Request:
         overwrite: whether a folder that holds another run is started afresh.
         method: a name of :data:`fpsim.methods.registry.METHODS`.
         method_options: those of the method that the user gave.
+        arithmetic: the tensor core that multiplies the rows' quantized operands; None for torch's FP32.
 
     Raises:
         FpsimError: no row, or two of the same name (files do not tell capitals apart everywhere).
@@ -79,6 +81,7 @@ class Request:
     overwrite: bool = False
     method: str = "rtn"
     method_options: Mapping[str, Any] = field(default_factory=dict)
+    arithmetic: Arithmetic | None = None
 
     def __post_init__(self) -> None:
         slugs = [row.slug.casefold() for row in self.rows]

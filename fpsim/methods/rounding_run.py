@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from fpsim.methods.rounding_store import RoundingStore
 from fpsim.model.blocks import capture_calls, units
-from fpsim.model.build import weight_operand
 from fpsim.model.grams import LIMIT_BYTES, capture_grams, plan_passes
+from fpsim.model.operands import WeightOperand
+from fpsim.model.split import SplitWeight
+from fpsim.model.split_build import specs_of, weight
+from fpsim.model.split_names import halves
 from fpsim.quant.policy import Policy
 from fpsim.quant.quantizer import Quantizer
 from fpsim.quant.rounding.blockwise import learn_block
-from fpsim.quant.rounding.learn import OnStep, learn_rounding
+from fpsim.quant.rounding.grid import RoundingGrid, joined, rounding_grid
+from fpsim.quant.rounding.learn import LearnedRounding, OnStep, learn_rounding
 from fpsim.quant.rounding.options import RoundingOptions
 
 Call = Callable[[], Any]
@@ -57,90 +62,110 @@ class Progress:
             self.tell(now, UNITS)
 
 
-def learn_layers(
-    model: nn.Module,
-    policy: Policy,
-    names: Sequence[str],
-    store: RoundingStore,
-    calls: Callable[[], Sequence[Call]],
-    options: RoundingOptions,
-    progress: Progress,
-    backend: str | None = None,
-    *,
-    limit: int = LIMIT_BYTES,
-) -> dict[str, str]:
-    """Learn each layer's rounding from the Gram matrix of what enters it in full precision.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learning:
+    """What is learned, and how.
 
     Args:
-        model: in full precision.
         policy: the formats of the weights.
         names: of the layers.
+        splits: split indices of the layers whose halves have formats and scales of their own.
         store: where finished layers are and will be.
         calls: returns functions that run the model once each; asked only where something is left to learn.
         options: of the optimizer.
         progress: told about the work.
         backend: who rounds.
+    """
+
+    policy: Policy
+    names: Sequence[str]
+    splits: Mapping[str, int]
+    store: RoundingStore
+    calls: Callable[[], Sequence[Call]]
+    options: RoundingOptions
+    progress: Progress
+    backend: str | None = None
+
+
+def learn_layers(model: nn.Module, work: Learning, *, limit: int = LIMIT_BYTES) -> dict[str, str]:
+    """Learn each layer's rounding from the Gram matrix of what enters it in full precision.
+
+    Args:
+        model: in full precision.
+        work: what is learned.
         limit: bytes of Gram matrices that are held at once.
 
     Returns:
         The layers whose rounding cannot be learned, and why.
     """
     modules: dict[str, Any] = dict(model.named_modules())
-    missing = store.missing(names)
+    missing = work.store.missing(work.names)
     passes = plan_passes({name: modules[name] for name in missing}, limit)
-    costs = {name: _cost(modules[name]) for group in passes.groups for name in group}
-    progress.begin(sum(costs.values()))
-    data = calls() if passes.groups else []
+    costs = {name: cost(modules[name]) for group in passes.groups for name in group}
+    work.progress.begin(sum(costs.values()))
+    data = work.calls() if passes.groups else []
     for group in passes.groups:
         grams = capture_grams(model, group, data)
         for name in group:
-            quantizer = _quantizer(name, modules[name], policy, backend)
-            weight, told = modules[name].weight.detach(), progress.part(costs[name])
-            store.write(name, learn_rounding(weight, quantizer, grams.pop(name), options, told), unit=name)
-    progress.end()
+            grid, told = layer_grid(work, name, modules[name]), work.progress.part(costs[name])
+            found = learn_rounding(modules[name].weight.detach(), grid, grams.pop(name), work.options, told)
+            work.store.write(name, found, unit=name)
+    work.progress.end()
     return dict(passes.left)
 
 
-def learn_blocks(
-    model: nn.Module,
-    policy: Policy,
-    names: Sequence[str],
-    store: RoundingStore,
-    calls: Callable[[], Sequence[Call]],
-    options: RoundingOptions,
-    progress: Progress,
-    backend: str | None = None,
-) -> dict[str, str]:
+def learn_blocks(model: nn.Module, work: Learning) -> dict[str, str]:
     """Learn the rounding of each block's layers by the block's output in full precision; arguments as above."""
     modules: dict[str, Any] = dict(model.named_modules())
-    missing = set(store.missing(names))
-    blocks: list[tuple[str, dict[str, str]]] = []
+    blocks = unfinished_blocks(model, work)
+    costs = {unit: sum(cost(modules[full]) for full in parts.values()) for unit, parts in blocks.items()}
+    work.progress.begin(sum(costs.values()))
+    data = work.calls() if blocks else []
+    for unit, parts in blocks.items():
+        grids = {part: layer_grid(work, full, modules[full]) for part, full in parts.items()}
+        found = learn_block(
+            modules[unit], grids, capture_calls(model, unit, data), work.options, work.progress.part(costs[unit])
+        )
+        keep_block(work, unit, parts, found)
+    work.progress.end()
+    return {}
+
+
+def unfinished_blocks(model: nn.Module, work: Learning) -> dict[str, dict[str, str]]:
+    """Return the blocks that have unfinished layers: these layers' names inside the block, to those in the model."""
+    missing = set(work.store.missing(work.names))
+    blocks: dict[str, dict[str, str]] = {}
     for unit, members in units(model):
         inside = {part: f"{unit}.{part}".strip(".") for part in members}
         chosen = {part: full for part, full in inside.items() if full in missing}
         if chosen:
-            blocks.append((unit, chosen))
-    costs = {unit: sum(_cost(modules[full]) for full in parts.values()) for unit, parts in blocks}
-    progress.begin(sum(costs.values()))
-    data = calls() if blocks else []
-    for unit, parts in blocks:
-        quantizers = {part: _quantizer(full, modules[full], policy, backend) for part, full in parts.items()}
-        samples = capture_calls(model, unit, data)
-        found = learn_block(modules[unit], quantizers, samples, options, progress.part(costs[unit]))
-        for part, full in parts.items():
-            store.write(full, found[part], unit=unit)
-    progress.end()
-    return {}
+            blocks[unit] = chosen
+    return blocks
 
 
-def _quantizer(name: str, module: nn.Module, policy: Policy, backend: str | None) -> Quantizer:
-    """The quantizer that the layer will have, with the same scales."""
-    spec = policy.layer(name).weights
-    assert spec is not None, "only layers with quantized weights are learned"
-    return weight_operand(name, module, spec, backend).quantizer
+def keep_block(work: Learning, unit: str, parts: Mapping[str, str], found: Mapping[str, LearnedRounding]) -> None:
+    """Write what was learned for a block's layers, which are named as :func:`unfinished_blocks` has them."""
+    for part, full in parts.items():
+        work.store.write(full, found[part], unit=unit)
 
 
-def _cost(module: Any) -> float:
+def layer_grid(work: Learning, name: str, module: Any) -> Quantizer | RoundingGrid:
+    """Return the quantizer that the layer will have, with the same scales; of a split layer, both halves' grid."""
+    names = halves(name, work.splits[name]) if name in work.splits else ()
+    rules = [work.policy.half(name, half) for half in names] or [work.policy.layer(name)]
+    operand = weight(name, module, specs_of(rules, acts=False), work.backend, work.splits)
+    return operand_grid(operand, module.weight)
+
+
+def operand_grid(operand: WeightOperand, exact: Tensor) -> Quantizer | RoundingGrid:
+    """Return the quantizer of an operand, or the grid of both halves of a split one."""
+    if not isinstance(operand, SplitWeight):
+        return operand.quantizer
+    pairs = zip(operand.parts(exact), (operand.first, operand.second), strict=True)
+    return joined([rounding_grid(part, half.quantizer) for part, half in pairs])
+
+
+def cost(module: Any) -> float:
     """About how long a layer takes: its product with a Gram matrix, and Adam's passes over its parameters."""
     size = module.weight[0].numel()
     return float(module.weight.numel() * (size + 200))

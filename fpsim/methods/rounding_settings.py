@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from fpsim.errors import FpsimError
+from fpsim.methods.format_search import CAPTURED
+from fpsim.model.split import MODES
 from fpsim.quant.rounding.options import RoundingOptions
 from fpsim.quant.rounding.regularizer import Schedule
 
@@ -25,6 +27,12 @@ KEYS = {
 }
 RECONSTRUCT = ("layer", "block")
 LEARNED = ("fp4", "all")
+#: Words that settings may have, by their keys, which are the options' names.
+WORDS = {"reconstruct": RECONSTRUCT, "learned_weights": LEARNED, "captured": CAPTURED, "split": MODES}
+#: Calibration images have indices below those of the next set; see fpsim.methods.rounding_calls.
+MOST_SAMPLES = 1 << 22
+#: The papers have 20,000; a slip of the finger should not run for years.
+MOST_ITERATIONS = 10_000_000
 
 
 def resolve(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,13 +51,37 @@ def resolve(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, 
         if key not in defaults:
             raise FpsimError(f"--{option.replace('_', '-')} is no option of this method; drop it")
         settings[key] = value
-    if "samples_per_step" in settings and settings["samples_per_step"] < 1:
-        raise FpsimError(f"--rounding-samples {settings['samples_per_step']}: at least 1 sample a step is needed")
-    for key, known in (("reconstruct", RECONSTRUCT), ("learned_weights", LEARNED)):
+    for key, option in (("samples_per_step", "rounding-samples"), ("init_samples", "init-samples")):
+        if key in settings:
+            check_samples(option, settings[key])
+    check_iterations("rounding-iters", settings["iterations"])
+    if "init_samples" in given and not settings.get("format_search", True):
+        raise FpsimError("--init-samples is for the search of formats, which --no-format-search leaves out; drop one")
+    for key, known in WORDS.items():
         if key in settings and settings[key] not in known:
             raise FpsimError(f"{key} {settings[key]!r} is not one of {', '.join(known)}")
     options(settings)
     return settings
+
+
+def check_samples(option: str, samples: int, what: str = "sample") -> None:
+    """Refuse a number of samples that there cannot be.
+
+    Raises:
+        FpsimError: less than 1, or more than have noise of their own.
+    """
+    if not 1 <= samples <= MOST_SAMPLES:
+        raise FpsimError(f"--{option} {samples}: at least 1 {what} is needed, at most {MOST_SAMPLES} are possible")
+
+
+def check_iterations(option: str, iterations: int) -> None:
+    """Refuse a number of iterations that no run ends with.
+
+    Raises:
+        FpsimError: too many.
+    """
+    if iterations > MOST_ITERATIONS:
+        raise FpsimError(f"--{option} {iterations}: at most {MOST_ITERATIONS} are possible (usual: 1000 to 20000)")
 
 
 def options(settings: Mapping[str, Any]) -> RoundingOptions:

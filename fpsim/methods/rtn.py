@@ -13,6 +13,9 @@ from fpsim.model.attach import Handle, quantize_
 from fpsim.model.split import find_splits
 from fpsim.quant.policy import Policy
 
+#: Quantizes activations by bins of the timestep, where a policy has them.
+TIMESTEP_BINS = True
+
 
 def settings(given: Mapping[str, Any], _kind: str, _steps: int) -> dict[str, Any]:
     """Return the only setting, where it is given: which layers are split.

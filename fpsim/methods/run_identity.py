@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from fpsim.methods import registry
+from fpsim.methods import registry, run_arithmetic
 from fpsim.methods.environment import environment
 from fpsim.methods.request import Request
 from fpsim.model.load import LoadedModel
@@ -61,6 +61,7 @@ def identity(request: Request, model: LoadedModel) -> dict[str, Any]:
             "strict_blocks": request.strict,
             "backend": request.backend or ("torch" if request.device.startswith("cuda") else "numba"),
         },
+        **run_arithmetic.record(request),
         "policies": {row.label: policy_toml.dumps(row.policy) for row in request.rows},
         "environment": {**environment(), "fpsim": __version__},
     }

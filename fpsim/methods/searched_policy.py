@@ -3,68 +3,146 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from torch import nn
+from torch import Tensor
 
-from fpsim.model.layers import axes, has_plain_weight
-from fpsim.model.samples import LayerSample
+from fpsim.methods.format_search import search_input
+from fpsim.methods.found_formats import places_of, spec_of, weight_parts
+from fpsim.methods.initialization import initialization_sketches
+from fpsim.methods.job import Job
+from fpsim.methods.prefix import Operand, behind_prefix
+from fpsim.model.layers import axes, has_plain_weight, quantizable
+from fpsim.model.split_build import activations, specs_of, weight
 from fpsim.number import FloatFormat
-from fpsim.quant.granularity import PerChannel, PerTensor
-from fpsim.quant.policy import Policy, TensorSpec
+from fpsim.quant.binned import plain
+from fpsim.quant.granularity import Granularity, PerChannel, PerTensor
+from fpsim.quant.policy import Policy, Rule, TensorSpec
+from fpsim.quant.search.candidates import Encoding, encodings_of
 from fpsim.quant.search.search import search_format
+from fpsim.quant.search.sketch import Sketch
 
 
-def searched(
-    policy: Policy,
-    layers: Mapping[str, nn.Module],
-    samples: Mapping[str, LayerSample] | None,
-    on_layer: Callable[[int, int], None] = lambda _done, _total: None,
-) -> Policy:
+def searched(job: Job, splits: Mapping[str, int]) -> Policy:
     """Return a policy in which each float format became the one of its width that has the least squared error.
 
     Searched are signed floats of 3 to 8 bits with the scale rule ``mse``, per tensor (the bias is then part of the
-    format) or per channel (the encoding is; the channels' scales are as good as biases of their own). Everything
-    else, such as integers, blocks and scales by another rule, stays as the policy has it. Activations without samples
-    have dynamic scales and stay as well.
+    format) or per channel (each channel has a bias), each half of a split layer by itself. Everything else, such as
+    integers, blocks and scales by another rule, stays as the policy has it. Activations without samples have dynamic
+    scales and stay as well. Weights come first; then the layers' inputs over the initialization set, as the
+    full-precision model has them, or behind the quantized prefix: layer by layer as they run, each fixed before the
+    next one's input is captured.
 
     Args:
-        policy: whose formats say the widths.
-        layers: the model's, by name.
-        samples: what entered the layers in full precision.
-        on_layer: told about progress.
+        job: with the settings ``captured`` and ``init_samples``; the model is left as it was.
+        splits: split indices by layer.
 
     Raises:
-        FpsimError: a weight or sample holds NaN or Inf.
+        FpsimError: NaN or Inf in a weight or an input.
 
-    Source: Chen et al. 2024, section V-A. The search of a tensor does not depend on another's, as its data are those
-    of the full-precision model; so the paper's breadth-first order changes nothing.
+    Source: Chen et al. 2024, section V-A. With inputs of the full-precision model the search of a tensor does not
+    depend on another's, so the paper's breadth-first order changes nothing.
     """
-    found = policy
+    layers: dict[str, Any] = dict(quantizable(job.model.denoiser))
+    given = {place: _rule(job.policy, name, place) for name in layers for place in places_of(name, splits)}
+    rules = dict(given)
     for done, (name, module) in enumerate(layers.items(), 1):
-        rule = policy.layer(name)
-        weights, acts = rule.weights, rule.acts
-        if weights is not None and has_plain_weight(module):
-            weight: Any = module.weight
-            weights = _best(weights, weight.detach(), PerChannel(axes(module).out), f"{name}.weight")
-        if acts is not None and samples is not None and name in samples:
-            acts = _best(acts, samples[name].values, PerChannel(0), f"the input of {name}")
-        if (weights, acts) != (rule.weights, rule.acts):
-            found = found.rule(glob.escape(name), weights=weights, acts=acts)
-        on_layer(done, len(layers))
+        _search_weight(name, module, splits, rules)
+        job.progress(f"{job.label}: formats", done, len(layers))
+    wanted = [
+        name
+        for name in layers
+        if any(_encodings(plain(rules[place].acts, "format search")) for place in places_of(name, splits))
+    ]
+    if wanted and job.samples is not None:
+        find = _from_full_precision if job.settings["captured"] == "full-precision" else _from_prefix
+        find(job, layers, wanted, splits, rules)
+    found = job.policy
+    for place, rule in rules.items():
+        if rule != given[place]:
+            found = found.rule(glob.escape(place), weights=rule.weights, acts=rule.acts)
     return found
 
 
-def _best(spec: TensorSpec, values: Any, channels: PerChannel, name: str) -> TensorSpec:
-    fmt = spec.format
-    if not (isinstance(fmt, FloatFormat) and fmt.signed and fmt.zero and spec.scale == "mse" and 3 <= fmt.bits <= 8):
-        return spec
-    if spec.granularity == "tensor":
-        found = search_format(values, fmt.bits, granularity=PerTensor(), name=name)
-        return replace(spec, format=found.format, scale="none")
-    if spec.granularity == "channel":
-        found = search_format(values, fmt.bits, granularity=channels, name=name)
-        return replace(spec, format=found.encoding.default)
-    return spec
+def _rule(policy: Policy, name: str, place: str) -> Rule:
+    return policy.layer(name) if place == name else policy.half(name, place)
+
+
+def _search_weight(name: str, module: Any, splits: Mapping[str, int], rules: dict[str, Rule]) -> None:
+    if not has_plain_weight(module):
+        return
+    for place, part in weight_parts(name, module, splits):
+        spec = rules[place].weights
+        if spec is not None and _encodings(spec):
+            rules[place] = replace(rules[place], weights=_best(spec, part, axes(module).out, f"{place}.weight"))
+
+
+def _best(spec: TensorSpec, values: Tensor, axis: int, name: str) -> TensorSpec:
+    channels = spec.granularity == "channel"
+    granularity: Granularity = PerChannel(axis) if channels else PerTensor()
+    return spec_of(search_format(values, int(spec.format.bits), granularity=granularity, name=name), channels=channels)
+
+
+def _encodings(spec: TensorSpec | None) -> tuple[Encoding, ...]:
+    """The candidates of a tensor; none where its format is not searched."""
+    whole = spec is not None and spec.scale == "mse" and spec.granularity in ("tensor", "channel")
+    fmt = spec.format if spec is not None and whole else None
+    if not (isinstance(fmt, FloatFormat) and fmt.signed and fmt.zero and 3 <= fmt.bits <= 8):
+        return ()
+    return encodings_of(fmt.bits)
+
+
+def _search_input(place: str, sketch: Sketch, rules: dict[str, Rule]) -> None:
+    encodings = _encodings(plain(rules[place].acts, "format search"))
+    if encodings:
+        found, _ = search_input(place, sketch, encodings)
+        rules[place] = replace(rules[place], acts=spec_of(found, channels=False))
+
+
+def _from_full_precision(
+    job: Job, _layers: Mapping[str, Any], _wanted: list[str], splits: Mapping[str, int], rules: dict[str, Rule]
+) -> None:
+    sketches = initialization_sketches(
+        job.model,
+        job.spec,
+        job.settings["init_samples"],
+        splits,
+        job.shared or job.folder,
+        lambda done, total: job.progress("initialization set", done, total),
+        job.timesteps,
+    )
+    for place in list(sketches):
+        _search_input(place, sketches.pop(place), rules)
+
+
+def _from_prefix(
+    job: Job, layers: Mapping[str, Any], wanted: list[str], splits: Mapping[str, int], rules: dict[str, Rule]
+) -> None:
+    def specs(name: str, *, acts: bool) -> tuple[TensorSpec, ...]:
+        return specs_of([rules[place] for place in places_of(name, splits)], acts=acts)
+
+    rounded = {
+        name: weight(name, module, found, job.backend, splits)
+        for name, module in layers.items()
+        if (found := specs(name, acts=False))
+    }
+
+    def fix(name: str, sketches: Mapping[str, Sketch]) -> Operand | None:
+        for place, sketch in sketches.items():
+            _search_input(place, sketch, rules)
+        found = specs(name, acts=True)
+        return activations(name, layers[name], found, job.samples, job.backend, splits) if found else None
+
+    behind_prefix(
+        job.model,
+        job.spec,
+        job.settings["init_samples"],
+        layers,
+        wanted,
+        splits,
+        rounded,
+        fix,
+        lambda what, done, total: job.progress(f"initialization set: {what}", done, total),
+    )

@@ -10,11 +10,12 @@ from typing import Any
 
 from fpsim.errors import FpsimError
 from fpsim.measure.paired import paired_scores
-from fpsim.methods import registry
+from fpsim.methods import registry, run_arithmetic
 from fpsim.methods.calibration import Calibration, calibrate
 from fpsim.methods.job import Job
 from fpsim.methods.request import REFERENCE, Request, Row
 from fpsim.methods.run_identity import identity, method_settings
+from fpsim.methods.timestep_bins import bins_of, check_bins, with_edges
 from fpsim.methods.timesteps import timestep_errors
 from fpsim.model.attach import Handle
 from fpsim.model.build import check_whole_blocks
@@ -22,6 +23,7 @@ from fpsim.model.layer_stats import measure_layers
 from fpsim.model.layers import quantizable
 from fpsim.model.load import LoadedModel
 from fpsim.model.split import find_splits
+from fpsim.model.split_build import split_rules
 from fpsim.quant import policy_toml
 from fpsim.sample import schedulers
 from fpsim.sample.npz import atomic
@@ -46,13 +48,16 @@ def simulate(request: Request, model: LoadedModel, out: Path, progress: Progress
     Raises:
         FpsimError: the folder belongs to another run or is a file; a policy rule that matches no layer; NaN.
     """
+    request = with_edges(request, model)
     check(request, model)
     config = identity(request, model)
     folder = RunFolder(out, config, overwrite=request.overwrite)
     folder.make("images")
     reference = folder.store(REFERENCE)
     _sample(reference, model, request.spec, REFERENCE, progress)
-    paired_scores(*[reference.read(0)[0]] * 2)  # images too small for the scores are refused before the other rows
+    images, course = reference.read(0)
+    paired_scores(images, images)  # images too small for the scores are refused before the other rows
+    timesteps = () if course is None else tuple(course.timesteps.tolist())
     kept = out / "resume" / "calibration"
     found = calibrate(
         model,
@@ -61,6 +66,7 @@ def simulate(request: Request, model: LoadedModel, out: Path, progress: Progress
         kept,
         lambda done, total: progress("calibration", done, total),
         find_splits(model.denoiser, method_settings(request, model).get("split", "none")),
+        timesteps,
     )
     rows = [_row(request, row, model, folder, found, progress) for row in request.rows]
     batches = len(request.spec.batches())
@@ -69,6 +75,7 @@ def simulate(request: Request, model: LoadedModel, out: Path, progress: Progress
         "fpsim": __version__,
         "run_hash": folder.sha256[:16],
         **{key: config[key] for key in ("model", "sampling", "quantization", "environment")},
+        **run_arithmetic.record(request),
         "command": request.command,
         "reference": {"label": REFERENCE, "images": "images/full-precision.npz"},
         "rows": rows,
@@ -78,15 +85,20 @@ def simulate(request: Request, model: LoadedModel, out: Path, progress: Progress
 def check(request: Request, model: LoadedModel) -> None:
     """Refuse what cannot run before any work: a slip should neither cost a full-precision run nor leave a folder."""
     layers = dict(quantizable(model.denoiser))
+    settings, static = method_settings(request, model), request.act_scales == "static"
+    splits = find_splits(model.denoiser, settings.get("split", "none"))
     for row in request.rows:
-        for name, rule in row.policy.resolve(layers).items():
+        rules, _ = split_rules(row.policy, layers, splits)
+        for name, rule in rules.items():
             if request.strict:
                 check_whole_blocks(name, layers[name], rule)
+        run_arithmetic.products(request, row, model)
     request.spec.check_kind(model.kind)
-    settings, static = method_settings(request, model), request.act_scales == "static"
     for row in request.rows:
         registry.check(request.method, model.denoiser, row.policy, settings, static=static)
-    schedulers.set_steps(schedulers.make(request.spec.scheduler, model.scheduler), request.spec.steps)
+    scheduler = schedulers.make(request.spec.scheduler, model.scheduler)
+    schedulers.set_steps(scheduler, request.spec.steps)
+    check_bins(request, model, scheduler.timesteps.tolist())
 
 
 def _sample(store: BatchStore, model: LoadedModel, spec: SampleSpec, what: str, progress: Progress) -> None:
@@ -106,8 +118,9 @@ def _row(
     if not record.is_file():
         job = _job(request, row, model, store.folder, found, progress)
         with registry.method(request.method).attach(job) as handle:
+            products = run_arithmetic.use(request, model, handle)
             _sample(store, model, spec, row.label, progress)
-            layers = {**_layers(model, handle, found), **_rounding(store.folder)}
+            layers = {**_layers(model, handle, found), **_rounding(store.folder), **products}
         with atomic(record) as stream:
             stream.write(json.dumps(layers).encode())
     else:
@@ -125,6 +138,7 @@ def _row(
         "acts": row.acts,
         "policy": policy_toml.dumps(row.policy),
         **layers.get("rounding", {}),
+        **({"products": layers["products"]} if "products" in layers else {}),
         "images": path,
         "model_bytes": layers["model_bytes"],
         "model_bytes_full": 4 * model.parameters,
@@ -133,6 +147,7 @@ def _row(
         "timesteps": timestep_errors(reference, store, batches),
         "layers": layers["layers"],
         "left": layers["left"],
+        **({"act_bins": layers["act_bins"]} if "act_bins" in layers else {}),
     }
 
 
@@ -144,6 +159,8 @@ def _job(request: Request, row: Row, model: LoadedModel, folder: Path, found: Ca
         spec=request.spec,
         settings=method_settings(request, model),
         folder=folder,
+        shared=folder.parent / "calibration",
+        timesteps=found.timesteps,
         label=row.label,
         progress=progress,
         backend=request.backend,
@@ -170,4 +187,5 @@ def _layers(model: LoadedModel, handle: Handle, found: Calibration) -> dict[str,
         "model_bytes": round(handle.coverage.bytes),
         "layers": [asdict(layer) for layer in stats],
         "left": [asdict(item) for item in handle.coverage.left],
+        **bins_of(handle),
     }

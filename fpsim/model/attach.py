@@ -9,7 +9,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from fpsim.errors import FpsimError
+from fpsim.model.arithmetic import Arithmetic, named
 from fpsim.model.build import check_whole_blocks, describe_acts
+from fpsim.model.compute import compute_with
 from fpsim.model.coverage import Coverage, cover
 from fpsim.model.intercept import Interception
 from fpsim.model.layers import quantizable, without_fused_layers
@@ -17,8 +19,10 @@ from fpsim.model.learned import give, note
 from fpsim.model.operands import ActivationOperand, WeightOperand
 from fpsim.model.samples import Calibration, LayerSample, collect
 from fpsim.model.split import note as note_splits
-from fpsim.model.split_build import activations, extra_bits, usable, weight
+from fpsim.model.split_build import act_specs, activations, extra_bits, specs_of, split_rules, weight
 from fpsim.model.threads import share_threads
+from fpsim.model.timestep import clock_of
+from fpsim.quant.binned import TRAINED
 from fpsim.quant.policy import Policy, Rule
 
 
@@ -30,6 +34,7 @@ class Handle:
         acts: the operands that quantize inputs, by layer.
         weights: the operands that quantize weights, by layer.
         others: operands of products without weights, such as those of attention.
+        products: operand types and instruction of each product that a tensor core computes, by layer.
     """
 
     def __init__(
@@ -42,6 +47,7 @@ class Handle:
     ) -> None:
         self.coverage, self.acts, self.weights, self._undo = coverage, acts, weights, undo
         self.others = tuple(others)
+        self.products: Mapping[str, str] = {}
 
     @contextlib.contextmanager
     def bypass(self) -> Iterator[None]:
@@ -76,6 +82,8 @@ def quantize_(
     strict: bool = False,
     weights: Mapping[str, Tensor] | None = None,
     split: Mapping[str, int] | None = None,
+    arithmetic: str | Arithmetic | None = None,
+    timesteps: float = TRAINED,
 ) -> Handle:
     """Let a model's convolutions and linear layers compute with quantized weights and inputs, in place.
 
@@ -95,36 +103,64 @@ def quantize_(
             layer's parameter does not change; they must be values of the layer's format with its scales.
         split: layers whose first so many input channels have scales of their own, from
             :func:`fpsim.model.split.find_splits`; samples must have both halves. Blocks are not split.
+        arithmetic: what multiplies the quantized operands: ``fp32`` (torch itself, also for None), an architecture
+            such as ``hopper``, or an :class:`fpsim.model.arithmetic.Arithmetic`.
+        timesteps: of training, over which timestep bins of equal width are spread.
 
     Returns:
         The handle: ``handle.coverage``, ``handle.remove()``; also a context manager.
 
     Raises:
         FpsimError: a rule that matches no layer, NaN in a weight, a layer that the calibration did not run, a given
-            weight that is no rounding of its layer's.
+            weight that is no rounding of its layer's, operands that the arithmetic does not take.
     """
     share_threads()
+    core = named(arithmetic)
     if not isinstance(policy, Policy):
         raise FpsimError(f"the policy is a {type(policy).__name__}; make one: fpsim.Policy.uniform(weights=…, acts=…)")
     layers = dict(quantizable(model))
-    rules = policy.resolve(layers)
+    rules, parts = split_rules(policy.over(timesteps), layers, split or {})
+    splits = {name: (split or {})[name] for name in parts}
     if strict:
         for name, rule in rules.items():
             check_whole_blocks(name, layers[name], rule)
-    splits = usable(split or {}, layers, rules)
+    each = {name: parts.get(name, (rule,)) for name, rule in rules.items()}
     samples = _samples(model, rules, calibration, splits)
     operands = {
-        name: weight(name, layers[name], rule.weights, backend, splits) for name, rule in rules.items() if rule.weights
+        name: weight(name, layers[name], specs_of(each[name], acts=False), backend, splits)
+        for name, rule in rules.items()
+        if rule.weights
     }
     give(weights or {}, layers, operands)
+    clock = clock_of(model) if policy.binned else None
     acts = {
-        name: activations(name, layers[name], rule.acts, samples, backend, splits)
+        name: activations(name, layers[name], act_specs(each[name]), samples, backend, splits, clock)
         for name, rule in rules.items()
         if rule.acts
     }
-    said = {name: describe_acts(rule.acts, static=samples is not None) for name, rule in rules.items() if rule.acts}
-    coverage = note_splits(note(cover(model, rules, said), weights or ()), splits, extra_bits(splits, layers, rules))
-    return Handle(coverage, acts, operands, put_on(model, layers, acts, operands))
+    coverage = cover(model, rules, {name: _said(rule, samples)[1] or "" for name, rule in rules.items() if rule.acts})
+    seconds = {name: _said(second, samples) for name, (_, second) in parts.items()}
+    coverage = note(note_splits(coverage, splits, extra_bits(splits, layers, parts), seconds), weights or ())
+    undo = [] if clock is None else clock.attach(model)
+    handle = Handle(coverage, acts, operands, undo + put_on(model, layers, acts, operands))
+    if core is not None:
+        _compute(model, handle, core)
+    return handle
+
+
+def _compute(model: nn.Module, handle: Handle, core: Arithmetic) -> None:
+    """Let a tensor core compute, or leave the model as it was."""
+    try:
+        compute_with(model, handle, core)
+    except BaseException:
+        handle.remove()
+        raise
+
+
+def _said(rule: Rule, samples: object) -> tuple[str | None, str | None]:
+    """What becomes of a weight and an input, in words."""
+    acts = describe_acts(rule.acts, static=samples is not None) if rule.acts else None
+    return str(rule.weights) if rule.weights else None, acts
 
 
 def _samples(

@@ -16,6 +16,8 @@ from fpsim.errors import FpsimError
 from fpsim.model.layers import attends
 
 Operand = Callable[[Tensor], Tensor]
+#: multiply((role of a, role of b), a, b)
+Multiply = Callable[[tuple[str, str], Tensor, Tensor], Tensor]
 #: The operands of attention by the names that they have in calibration and coverage.
 ROLES = ("query", "key", "value", "softmax")
 
@@ -65,6 +67,9 @@ class AttentionInterception:
         operands: maps each operand; where none is active, torch's own kernel runs.
         name: of the module, for errors.
 
+    Attributes:
+        product: computes both products in place of torch; None for torch's.
+
     Raises:
         FpsimError: its operands are quantized already.
     """
@@ -72,6 +77,7 @@ class AttentionInterception:
     def __init__(self, module: Any, operands: AttentionOperands, name: str) -> None:
         self.module, self.operands, self.name = module, operands, name
         self.before = vars(module).get("forward")
+        self.product: Multiply | None = None
         if isinstance(self.before, AttentionInterception):
             raise FpsimError(f"attention {name!r} is quantized already; remove the other handle first")
         module.forward = self
@@ -101,7 +107,7 @@ class _Products(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is F.scaled_dot_product_attention:
             self.calls += 1
-            return attention_product(self.of.operands, *args, **(kwargs or {}))
+            return attention_product(self.of.operands, *args, **{**(kwargs or {}), "multiply": self.of.product})
         return func(*args, **(kwargs or {}))
 
     def __exit__(self, kind: Any, *error: Any) -> None:
@@ -123,6 +129,7 @@ def attention_product(
     is_causal: bool = False,
     scale: float | None = None,
     enable_gqa: bool = False,
+    multiply: Multiply | None = None,
 ) -> Tensor:
     """Return ``softmax(QKᵀ / √d + mask) V`` with quantized Q, K, V and softmax output.
 
@@ -131,15 +138,32 @@ def attention_product(
         query, key, value: ``[…, tokens, channels]``.
         attn_mask: booleans (True takes part) or numbers to add.
         dropout_p, is_causal, scale, enable_gqa: as torch's ``scaled_dot_product_attention`` has them.
+        multiply: computes both products; None for torch.
     """
-    q, k, v = operands.query(query), operands.key(key), operands.value(value)
+    multiply = multiply or _matmul
+    q, k, v = (
+        _own(operand(x), x)
+        for operand, x in zip((operands.query, operands.key, operands.value), (query, key, value), strict=True)
+    )
     if enable_gqa:
         k, v = (part.repeat_interleave(q.shape[-3] // part.shape[-3], -3) for part in (k, v))
-    scores = q @ k.transpose(-2, -1) * (1 / math.sqrt(q.shape[-1]) if scale is None else scale)
+    scores = multiply(("query", "key"), q, k.transpose(-2, -1))
+    scores = scores * (1 / math.sqrt(q.shape[-1]) if scale is None else scale)
     if is_causal:
         attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
     if attn_mask is not None:
         masked = attn_mask.dtype == torch.bool
         scores = scores.masked_fill(~attn_mask, -torch.inf) if masked else scores + attn_mask
     probabilities = operands.softmax(torch.softmax(scores, dim=-1))
-    return F.dropout(probabilities, dropout_p) @ v if dropout_p else probabilities @ v
+    if dropout_p:  # training: what dropout leaves is no value of the format
+        return F.dropout(probabilities, dropout_p) @ v
+    return multiply(("softmax", "value"), probabilities, v)
+
+
+def _own(rounded: Tensor, source: Tensor) -> Tensor:
+    """A rounded operand in memory of its own: what an operand returns lasts until the next one rounds."""
+    return rounded if rounded is source or rounded.requires_grad else rounded.clone()
+
+
+def _matmul(_roles: tuple[str, str], a: Tensor, b: Tensor) -> Tensor:
+    return a @ b

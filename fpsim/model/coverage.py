@@ -149,4 +149,5 @@ def weight_bits(weight: Tensor, spec: TensorSpec, into: int, out: int) -> float:
     elif isinstance(granularity, PerBlock):
         scales = runs * -(-weight.shape[into] // granularity.size)
     each = 32 + (fmt.bits if isinstance(fmt, IntFormat) and not fmt.signed else 0)
-    return float(count * fmt.bits + (0 if spec.scale == "none" else scales * each))
+    alone = spec.scale == "none" and spec.biases is None
+    return float(count * fmt.bits + (0 if alone else scales * each))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,10 @@ from fpsim.quant.rounding.gram import Gram, GramSum, gram_bytes
 
 #: Gram matrices that are held at once may take so many bytes.
 LIMIT_BYTES = 4 << 30
+
+
+class _Reached(Exception):
+    """All wanted layers have run: what follows in this call is of no use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +72,12 @@ def _inputs(module: Any, how: Geometry) -> int:
 
 
 def capture_grams(
-    model: nn.Module, names: Sequence[str], calls: Iterable[Callable[[], Any]], handle: Handle | None = None
+    model: nn.Module,
+    names: Sequence[str],
+    calls: Iterable[Callable[[], Any]],
+    handle: Handle | None = None,
+    *,
+    once: bool = False,
 ) -> dict[str, Gram]:
     """Run a model and return the Gram matrix of what enters each of some layers.
 
@@ -77,6 +87,7 @@ def capture_grams(
         calls: functions that run the model once each.
         handle: of the quantized model, to capture what its layers see beside what they would see in full precision:
             each call runs twice. Without it the model runs as it is.
+        once: whether each of these layers runs once a call; then a call ends as soon as all of them have.
 
     Raises:
         FpsimError: a layer did not run, or NaN entered it.
@@ -87,7 +98,7 @@ def capture_grams(
     try:
         with torch.no_grad():
             for call in calls:
-                _run(modules, sums, call, handle)
+                _run(modules, sums, call, handle, once=once)
     finally:
         for restore in reversed(undo):
             restore()
@@ -105,7 +116,12 @@ def _geometry(name: str, module: nn.Module) -> Geometry:
 
 
 def _run(
-    modules: Mapping[str, nn.Module], sums: Mapping[str, GramSum], call: Callable[[], Any], handle: Handle | None
+    modules: Mapping[str, nn.Module],
+    sums: Mapping[str, GramSum],
+    call: Callable[[], Any],
+    handle: Handle | None,
+    *,
+    once: bool,
 ) -> None:
     exact: dict[str, list[Tensor]] = {name: [] for name in sums}
 
@@ -117,8 +133,8 @@ def _run(
 
     if handle is not None:
         with handle.bypass():
-            _hooked(modules, sums, keep, call)
-    _hooked(modules, sums, add, call)
+            _hooked(modules, sums, keep, call, once=once)
+    _hooked(modules, sums, add, call, once=once)
 
 
 def _hooked(
@@ -126,18 +142,25 @@ def _hooked(
     names: Iterable[str],
     function: Callable[[str, Tensor], None],
     call: Callable[[], Any],
+    *,
+    once: bool,
 ) -> None:
     """Run a call, giving what enters each named layer to a function."""
+    left = set(names)
 
     def hook(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def give(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             function(name, args[0] if args else kwargs["input"])
+            left.discard(name)
+            if once and not left:
+                raise _Reached
 
         return give
 
     hooks = [modules[name].register_forward_pre_hook(hook(name), with_kwargs=True) for name in names]
     try:
-        call()
+        with contextlib.suppress(_Reached):
+            call()
     finally:
         for each in hooks:
             each.remove()

@@ -6,11 +6,13 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from fpsim.errors import FpsimError
+from fpsim.model import opaque
 from fpsim.model.layers import PRODUCTS, is_stock
 
 Operand = Callable[[Tensor], Tensor]
@@ -38,18 +40,32 @@ class Interception:
         acts: maps the input of the product, or None.
         weights: maps the weight of the product, or None.
         name: of the layer; with it, a forward without any product is an error.
+
+    Attributes:
+        product: computes the product in place of torch, with operands of its own; None for torch's.
     """
 
     def __init__(self, module: Any, acts: Operand | None, weights: Operand | None, name: str | None = None) -> None:
         self.module, self.acts, self.weights, self.name = module, acts, weights, name
         self.before = vars(module).get("forward")
         self.stock, self.live = is_stock(module), True
+        self.product: Any = None
+        self._register()
         module.forward = self
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._register()  # a copy has operands of its own
+
+    def _register(self) -> None:
+        self.numbers = opaque.register(self.acts), opaque.register(self.weights)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if torch.compiler.is_compiling() and self.live and self.stock and self.product is None:
+            return self._direct(*args, **kwargs)
         _LOCAL.running.append(self.module)
         try:
-            if self.live and self.stock:
+            if self.live and self.stock and self.product is None:
                 return self._direct(*args, **kwargs)
             with _Operands(self):
                 return self._original()(*args, **kwargs)
@@ -70,8 +86,12 @@ class Interception:
 
     def _direct(self, input: Tensor) -> Tensor:
         module = self.module
-        x = input if self.acts is None else self.acts(input)
-        w = module.weight if self.weights is None else self.weights(module.weight)
+        if torch.compiler.is_compiling():
+            x = opaque.call(self.acts, self.numbers[0], input)
+            w = opaque.call(self.weights, self.numbers[1], module.weight)
+        else:
+            x = input if self.acts is None else self.acts(input)
+            w = module.weight if self.weights is None else self.weights(module.weight)
         if isinstance(module, nn.Linear):
             return F.linear(x, w, module.bias)
         result: Tensor = module._conv_forward(x, w, module.bias)
@@ -89,6 +109,8 @@ class _Operands(TorchFunctionMode):
         kwargs, of = dict(kwargs or {}), self.of
         if of.live and func in PRODUCTS and _LOCAL.running[-1:] == [of.module]:
             self.products += 1
+            if of.product is not None and of.product.active:
+                return of.product(func, *args, **kwargs)
             args = list(args)
             for place, key, operand in ((0, "input", of.acts), (1, "weight", of.weights)):
                 if operand is not None and len(args) > place:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from fpsim.errors import FpsimError
 from fpsim.model.coverage import Coverage
 from fpsim.model.layers import has_plain_weight
 from fpsim.model.operands import WeightOperand
+from fpsim.model.split import SplitWeight
 from fpsim.quant.rounding.grid import on_grid
 
 #: What the coverage adds to the description of such a weight.
@@ -45,11 +46,22 @@ def _check(name: str, module: Any, operand: WeightOperand, rounded: Tensor) -> N
         raise FpsimError(
             f"the learned weight of {name!r} is {_kind(rounded)}, but the layer's is {_kind(weight)}; learn it again"
         )
-    if not on_grid(rounded.to(weight.device), weight, operand.quantizer):
-        raise FpsimError(
-            f"the learned weight of {name!r} has values that {operand.quantizer.format.name} with the layer's scales "
-            "does not have; it was learned for another format, scale or model"
-        )
+    for quantizer, mine, learned in _parts(operand, weight, rounded.to(weight.device)):
+        if not on_grid(learned, mine, quantizer):
+            raise FpsimError(
+                f"the learned weight of {name!r} has values that {quantizer.format.name} with the layer's scales "
+                "does not have; it was learned for another format, scale or model"
+            )
+
+
+def _parts(operand: WeightOperand, *tensors: Tensor) -> Iterator[tuple[Any, ...]]:
+    """The quantizer and what it rounds of each tensor: all of it, or of a split layer one half after the other."""
+    if not isinstance(operand, SplitWeight):
+        yield operand.quantizer, *tensors
+        return
+    halves = zip(*(operand.parts(tensor) for tensor in tensors), strict=True)
+    for half, some in zip((operand.first, operand.second), halves, strict=True):
+        yield half.quantizer, *some
 
 
 def _kind(x: Tensor) -> str:

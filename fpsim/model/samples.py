@@ -15,6 +15,7 @@ from fpsim.errors import FpsimError
 from fpsim.model.intercept import Interception
 from fpsim.model.layers import axes, quantizable, without_fused_layers
 from fpsim.model.split_names import halves
+from fpsim.model.timestep import Clock, place_of_timestep
 
 #: Values kept of a layer's input at each call; the extremes are always exact.
 VALUES_PER_CALL = 8192
@@ -29,10 +30,25 @@ class LayerSample:
     Args:
         values: float32 ``[n]``, drawn evenly over calls, the smallest and the largest value seen included.
         calls: how often the layer ran.
+        each: of each call, float64 ``[calls, 4]``: the timestep (NaN where it is not one), how many of ``values`` it
+            gave, its smallest and its largest value; None where that is not known.
     """
 
     values: NDArray[np.float32]
     calls: int
+    each: NDArray[np.float64] | None = None
+
+    def check(self, name: str) -> None:
+        """Refuse parts that do not fit each other, as a damaged file has them.
+
+        Raises:
+            FpsimError: names the layer.
+        """
+        each = self.each
+        if each is not None and (
+            each.shape != (self.calls, 4) or not (each[:, 1] >= 0).all() or each[:, 1].sum() + 2 != len(self.values)
+        ):
+            raise FpsimError(f"the sample of layer {name!r} does not fit its calls; calibrate again")
 
 
 def collect(
@@ -52,14 +68,15 @@ def collect(
     if isinstance(calibration, Tensor | Mapping):
         kind = type(calibration).__name__
         raise FpsimError(f"the calibration is a {kind}; give a list of inputs, such as [{kind.lower()}], or a function")
-    split = split or {}
-    observers = {name: _Observer(name) for name, _ in quantizable(model)}
+    split, place = split or {}, place_of_timestep(model)
+    clock = None if place is None else Clock(place)
+    observers = {name: _Observer(name, clock) for name, _ in quantizable(model)}
     operands: dict[str, Any] = dict(observers)
     for name, module in [pair for pair in quantizable(model) if pair[0] in split]:
-        first, second = (_Observer(half) for half in halves(name, split[name]))
+        first, second = (_Observer(half, clock) for half in halves(name, split[name]))
         operands[name] = _Halved(observers[name], first, second, split[name], axes(module).acts)
         observers |= {first.name: first, second.name: second}
-    undo = without_fused_layers(model)
+    undo = without_fused_layers(model) + ([] if clock is None else clock.attach(model))
     undo += [Interception(module, operands[name], None).undo for name, module in quantizable(model)]
     try:
         with torch.no_grad():
@@ -91,9 +108,10 @@ def _run(model: nn.Module, calibration: Calibration) -> None:
 class _Observer:
     """Draws values from each tensor that passes, by indices that depend on the call's number alone."""
 
-    def __init__(self, name: str) -> None:
-        self.name, self.calls = name, 0
+    def __init__(self, name: str, clock: Clock | None) -> None:
+        self.name, self.calls, self.clock = name, 0, clock
         self.drawn: list[NDArray[np.float32]] = []
+        self.each: list[tuple[float, float, float, float]] = []
         self.low, self.high = np.inf, -np.inf
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -109,11 +127,13 @@ class _Observer:
             flat = flat[torch.from_numpy(indices).to(flat.device)]
         self.drawn.append(flat.float().cpu().numpy().copy())
         self.calls += 1
+        timesteps = () if self.clock is None else self.clock.timesteps
+        self.each.append((timesteps[0] if len(timesteps) == 1 else np.nan, flat.numel(), low, high))
         return x
 
     def sample(self) -> LayerSample:
         extremes = np.array([self.low, self.high], np.float32)
-        return LayerSample(np.concatenate([*self.drawn, extremes]), self.calls)
+        return LayerSample(np.concatenate([*self.drawn, extremes]), self.calls, np.array(self.each, np.float64))
 
 
 class _Halved:

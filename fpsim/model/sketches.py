@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from fpsim.errors import FpsimError
 from fpsim.model.intercept import Interception
-from fpsim.model.layers import quantizable, without_fused_layers
+from fpsim.model.layers import axes, quantizable, without_fused_layers
 from fpsim.model.operands import WeightOperand
+from fpsim.model.split_names import halves
 from fpsim.model.threads import share_threads
 from fpsim.quant.search.sketch import Sketch
 
@@ -23,21 +24,43 @@ class _Reached(Exception):
 
 
 class Tap:
-    """What stands on the input of a layer: it may count values, end the call, and quantize."""
+    """What stands on the input of a layer: it may count values, end the call, and quantize.
 
-    def __init__(self, name: str, on_call: Callable[[str], None]) -> None:
-        self.name, self.on_call = name, on_call
-        self.sketch: Sketch | None = None
+    Args:
+        name: of the layer.
+        on_call: told the name at each call.
+        at: channels of the first half of a split layer, whose halves have a sketch each; None for another layer.
+        axis: of the channels, counted from the end.
+    """
+
+    def __init__(self, name: str, on_call: Callable[[str], None], at: int | None = None, axis: int = -1) -> None:
+        self.name, self.on_call, self.at, self.axis = name, on_call, at, axis
+        self.sketches: dict[str, Sketch] = {}
         self.last = False
         self.operand: Callable[[Tensor], Tensor] | None = None
 
+    def begin(self) -> None:
+        """Count the values of all calls from now on."""
+        self.sketches = {place: Sketch() for place in ((self.name,) if self.at is None else halves(self.name, self.at))}
+
+    def take(self) -> dict[str, Sketch]:
+        """Return what was counted, by the layer's name or by those of its halves, and count no more."""
+        found, self.sketches = self.sketches, {}
+        return found
+
     def __call__(self, x: Tensor) -> Tensor:
         self.on_call(self.name)
-        if self.sketch is not None:
-            self.sketch.add(x.detach(), f"the input of {self.name!r}")
+        if self.sketches:
+            for (place, sketch), part in zip(self.sketches.items(), self._parts(x.detach()), strict=True):
+                sketch.add(part, f"the input of {place!r}")
         if self.last:
             raise _Reached
         return x if self.operand is None else self.operand(x)
+
+    def _parts(self, x: Tensor) -> tuple[Tensor, ...]:
+        if self.at is None:
+            return (x,)
+        return x.narrow(self.axis, 0, self.at), x.narrow(self.axis, self.at, x.shape[self.axis] - self.at)
 
 
 class Taps:
@@ -47,18 +70,27 @@ class Taps:
         model: any module.
         names: the layers, of those that :func:`fpsim.model.layers.quantizable` yields.
         weights: what quantizes the weights of some of them.
+        splits: split indices of the layers whose inputs' halves are sketched each by itself, under the names of
+            :func:`fpsim.model.split_names.halves`.
 
     Attributes:
         calls: how often each layer ran, in the order in which they first did.
     """
 
-    def __init__(self, model: nn.Module, names: list[str], weights: Mapping[str, WeightOperand] | None = None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        names: list[str],
+        weights: Mapping[str, WeightOperand] | None = None,
+        splits: Mapping[str, int] | None = None,
+    ) -> None:
         share_threads()
         self.calls: dict[str, int] = {}
-        self.taps = {name: Tap(name, self._count) for name in names}
+        self.taps: dict[str, Tap] = {}
         self._undo = without_fused_layers(model)
         for name, module in quantizable(model):
-            if name in self.taps:
+            if name in names:
+                self.taps[name] = Tap(name, self._count, (splits or {}).get(name), axes(module).acts)
                 self._undo.append(Interception(module, self.taps[name], (weights or {}).get(name), name).undo)
 
     def __enter__(self) -> Taps:
@@ -69,24 +101,23 @@ class Taps:
             self._undo.pop()()
 
     def all(self, run: Run) -> dict[str, Sketch]:
-        """Run the model once and return a sketch of each layer's input, in the order in which the layers ran.
+        """Run the model once and return sketches of the layers' inputs, in the order in which the layers ran.
 
         Raises:
             FpsimError: NaN or Inf enters a layer (names it), or no layer ran.
         """
         for tap in self.taps.values():
-            tap.sketch = Sketch()
+            tap.begin()
         with torch.no_grad():
             run()
-        found = {name: tap.sketch for name in self.calls if (tap := self.taps[name]).sketch is not None}
-        for tap in self.taps.values():
-            tap.sketch = None
+        taken = {name: tap.take() for name, tap in self.taps.items()}
+        found = {place: sketch for name in self.calls for place, sketch in taken[name].items()}
         if not found:
             raise FpsimError("the calibration ran none of the model's layers, so there is no input to search")
         return found
 
-    def one(self, name: str, runs: list[Run], *, once: bool) -> Sketch:
-        """Return a sketch of one layer's input.
+    def one(self, name: str, runs: list[Run], *, once: bool) -> dict[str, Sketch]:
+        """Return the sketch of one layer's input, or those of its halves.
 
         Args:
             name: the layer.
@@ -97,14 +128,15 @@ class Taps:
             FpsimError: NaN or Inf enters the layer.
         """
         tap = self.taps[name]
-        tap.sketch, tap.last = Sketch(), once
+        tap.begin()
+        tap.last = once
         try:
             with torch.no_grad():
                 for run in runs:
                     _until_reached(run)
-            return tap.sketch
+            return tap.take()
         finally:
-            tap.sketch, tap.last = None, False
+            tap.sketches, tap.last = {}, False
 
     def _count(self, name: str) -> None:
         self.calls[name] = self.calls.get(name, 0) + 1

@@ -16,6 +16,8 @@ from fpsim.model.gradients import inside_range, straight_through
 from fpsim.model.operands import ActivationOperand, WeightOperand
 
 MODES = ("none", "shortcut", "all")
+#: What becomes of a weight and of an input.
+Words = tuple[str | None, str | None]
 
 
 def find_splits(model: nn.Module, which: str) -> dict[str, int]:
@@ -121,14 +123,14 @@ class SplitWeight(WeightOperand):
         rounded = self._current(weight.detach())
         if torch.is_grad_enabled() and weight.requires_grad:
             operands = (self.first, self.second)
-            inside = [inside_range(w, each.quantizer) for w, each in zip(self._parts(weight), operands, strict=True)]
+            inside = [inside_range(w, each.quantizer) for w, each in zip(self.parts(weight), operands, strict=True)]
             return straight_through(weight, rounded, torch.cat(inside, dim=1))
         return rounded
 
     def learn(self, weight: Tensor, rounded: Tensor) -> None:
         """Compute with a given rounding of ``weight`` wherever the parameter holds its values; others go to nearest."""
         for operand, part, learned in zip(
-            (self.first, self.second), self._parts(weight), self._parts(rounded), strict=True
+            (self.first, self.second), self.parts(weight), self.parts(rounded), strict=True
         ):
             operand.learn(part, learned)
         self._print = None
@@ -140,7 +142,8 @@ class SplitWeight(WeightOperand):
         self.second.forget()
         self._print = None
 
-    def _parts(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+    def parts(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Return both halves of a weight."""
         detached = weight.detach()
         return detached[:, : self.at].contiguous(), detached[:, self.at :].contiguous()
 
@@ -148,31 +151,39 @@ class SplitWeight(WeightOperand):
         seen = fingerprint(weight)
         stale = self.rounded is None or (self.rounded.is_inference() and not torch.is_inference_mode_enabled())
         if stale or seen != self._print:
-            first, second = self._parts(weight)
+            first, second = self.parts(weight)
             self.rounded = torch.cat([self.first(first), self.second(second)], dim=1)
             self.source, self._print = weight, seen
         assert self.rounded is not None, "just computed"
         return self.rounded
 
 
-def note(coverage: Coverage, splits: Mapping[str, int], parameters: Mapping[str, int]) -> Coverage:
+def note(
+    coverage: Coverage,
+    splits: Mapping[str, int],
+    parameters: Mapping[str, int],
+    seconds: Mapping[str, Words] | None = None,
+) -> Coverage:
     """Return the coverage with a note at each split layer, and the bits of its weight's second scales added.
 
     Args:
         coverage: of the model.
         splits: split indices by layer.
         parameters: bits that the second quantizer of each split weight adds.
+        seconds: what weights and inputs of the second halves become, in words; without it the same as the first ones.
     """
-    return Coverage(tuple(_noted(layer, splits, parameters) for layer in coverage.quantized), coverage.left)
-
-
-def _noted(layer: Layer, splits: Mapping[str, int], parameters: Mapping[str, int]) -> Layer:
-    if layer.name not in splits:
-        return layer
-    note = f", split at {splits[layer.name]}"
-    return replace(
-        layer,
-        weights=layer.weights and layer.weights + note,
-        acts=layer.acts and layer.acts + note,
-        weight_bits=layer.weight_bits + parameters.get(layer.name, 0),
+    layers = (
+        _noted(layer, splits[layer.name], parameters.get(layer.name, 0), (seconds or {}).get(layer.name))
+        if layer.name in splits
+        else layer
+        for layer in coverage.quantized
     )
+    return Coverage(tuple(layers), coverage.left)
+
+
+def _noted(layer: Layer, at: int, bits: int, second: Words | None) -> Layer:
+    weights, acts = (
+        words and f"{words}{f' and {other}' if other not in (None, words) else ''}, split at {at}"
+        for words, other in zip((layer.weights, layer.acts), second or (None, None), strict=True)
+    )
+    return replace(layer, weights=weights, acts=acts, weight_bits=layer.weight_bits + bits)

@@ -8,10 +8,12 @@ from typing import Any
 from fpsim.errors import FpsimError
 from fpsim.number import Format
 from fpsim.number.user_files import parse_toml
+from fpsim.quant.binned_toml import BIN_KEYS, bin_keys, read_bins
 from fpsim.quant.format_toml import Definitions, inline, read_definitions, read_format, text
-from fpsim.quant.policy import Policy, Rule, TensorSpec
+from fpsim.quant.policy import BinnedSpec, Policy, Rule, TensorSpec
 
-_SPEC_KEYS = ("format", "bias", "specials", "subnormals", "granularity", "scale")
+_HOW = ("granularity", "scale")
+_SPEC_KEYS = ("format", "bias", "specials", "subnormals", *_HOW, "biases")
 _RULE_KEYS = ("match", "weights", "acts", "skip")
 
 
@@ -21,10 +23,20 @@ def dumps(policy: Policy) -> str:
     for rule in policy.rules:
         lines = ["[[rule]]", f"match = {text(rule.match)}"]
         for key, spec in (("weights", rule.weights), ("acts", rule.acts)):
-            how = {"granularity": spec.granularity, "scale": spec.scale} if spec else {}
-            lines.append(f"{key} = {inline({**formats.keys(spec.format), **how} if spec else 'none')}")
+            lines.append(f"{key} = {inline(_keys(spec, formats) if spec else 'none')}")
         rules.append("\n".join(lines) + "\n")
     return str(formats) + "\n".join(rules)
+
+
+def _keys(spec: TensorSpec | BinnedSpec, formats: Definitions) -> dict[str, Any]:
+    if isinstance(spec, BinnedSpec):
+        return bin_keys(spec, lambda each: _keys(each, formats))
+    return {**formats.keys(spec.format), **_how(spec)}
+
+
+def _how(spec: TensorSpec) -> dict[str, Any]:
+    how: dict[str, Any] = {"granularity": spec.granularity, "scale": spec.scale}
+    return how if spec.biases is None else {**how, "biases": spec.biases}
 
 
 def loads(document: str, *, file: str = "the policy", formats_files: Sequence[str] = ()) -> Policy:
@@ -32,9 +44,10 @@ def loads(document: str, *, file: str = "the policy", formats_files: Sequence[st
 
     Args:
         document: the text. A rule has ``match``, a glob over layer names, and ``weights``, ``acts`` (a format's name,
-            or a table of ``format``, ``granularity``, ``scale``, ``bias``, ``specials``, ``subnormals``) or
-            ``skip = true``; what is not named is left alone. Tables ``[formats.NAME]`` define formats as a formats
-            file does.
+            or a table of ``format``, ``granularity``, ``scale``, ``bias``, ``specials``, ``subnormals``, ``biases``) or
+            ``skip = true``; what is not named is left alone. Activations may have ``timestep_bins`` (how many bins of
+            equal width, or their edges) or ``bins``, a list of such tables with ``from``, ``to`` and perhaps ``value``.
+            Tables ``[formats.NAME]`` define formats as a formats file does.
         file: what errors call it.
         formats_files: the user's TOML files of formats.
 
@@ -70,11 +83,17 @@ def _rule(table: Any, mine: Mapping[str, Format], files: Sequence[str]) -> Rule:
         raise FpsimError(f"'skip = true' contradicts {named[0]!r}; drop one of them")
     if not table.get("skip") and not named:
         raise FpsimError("says nothing; give 'weights', 'acts' or 'skip = true'")
-    weights, acts = (
-        _spec(key, table.get(key, "none"), default, mine, files)
-        for key, default in (("weights", "channel"), ("acts", "tensor"))
-    )
-    return Rule(match=table["match"], weights=weights, acts=acts)
+    weights = _spec("weights", table.get("weights", "none"), "channel", mine, files)
+    return Rule(match=table["match"], weights=weights, acts=_acts(table.get("acts", "none"), mine, files))
+
+
+def _acts(value: Any, mine: Mapping[str, Format], files: Sequence[str]) -> TensorSpec | BinnedSpec | None:
+    if not isinstance(value, dict) or not any(key in value for key in BIN_KEYS):
+        return _spec("acts", value, "tensor", mine, files)
+    try:
+        return read_bins(value, lambda table: _of_table(table, "tensor", mine, files))
+    except FpsimError as error:
+        raise FpsimError(f"acts: {error}") from None
 
 
 def _spec(
@@ -82,18 +101,32 @@ def _spec(
 ) -> TensorSpec | None:
     if value == "none":
         return None
-    table = value if isinstance(value, dict) else {"format": value}
     try:
-        _only(table, _SPEC_KEYS)
-        if "format" not in table:
-            raise FpsimError("key 'format' is missing")
-        chosen = {"granularity": granularity, "scale": "mse"} | {k: table[k] for k in _SPEC_KEYS[-2:] if k in table}
-        for name, choice in chosen.items():
-            if not isinstance(choice, str):
-                raise FpsimError(f"key {name!r}: {choice!r} is no text")
-        return TensorSpec(format=read_format(table, mine, files), **chosen)
+        return _of_table(value if isinstance(value, dict) else {"format": value}, granularity, mine, files)
     except FpsimError as error:
         raise FpsimError(f"{key}: {error}") from None
+
+
+def _of_table(table: dict[str, Any], granularity: str, mine: Mapping[str, Format], files: Sequence[str]) -> TensorSpec:
+    _only(table, _SPEC_KEYS)
+    if "format" not in table:
+        raise FpsimError("key 'format' is missing")
+    biases = _biases(table)
+    usual = {"granularity": granularity, "scale": "mse" if biases is None else "none"}
+    chosen = usual | {key: table[key] for key in _HOW if key in table}
+    for name, choice in chosen.items():
+        if not isinstance(choice, str):
+            raise FpsimError(f"key {name!r}: {choice!r} is no text")
+    return TensorSpec(format=read_format(table, mine, files), biases=biases, **chosen)
+
+
+def _biases(table: Mapping[str, Any]) -> tuple[float, ...] | None:
+    values = table.get("biases")
+    if values is None:
+        return None
+    if not isinstance(values, list) or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
+        raise FpsimError("key 'biases': a list of numbers, one an output channel")
+    return tuple(values)
 
 
 def _only(table: dict[str, Any], known: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fpsim.report.bins_table import bins_tables
 from fpsim.report.files import load_rows, load_run, write_atomically
 from fpsim.report.parts import card, escape, facts, layer_table, left_table, signed, summary_table
 from fpsim.report.plots import plot_svg
@@ -80,6 +82,7 @@ def _header(run: Mapping[str, Any]) -> str:
         card("Model", run["model"]),
         card("Sampling", sampling),
         card("Quantization", run["quantization"]),
+        *([card("Arithmetic", run["arithmetic"])] if "arithmetic" in run else []),
     ]
     return (
         f'<p class="eyebrow">{escape(version)}</p><h1>{escape(title)}</h1>\n<div class="cards">{"".join(cards)}</div>\n'
@@ -146,15 +149,21 @@ def _row_details(row: Mapping[str, Any]) -> str:
     described = {
         "weights": row["weights"],
         "activations": row["acts"],
+        "products": _counted(row["products"]) if "products" in row else None,
         "PSNR": _spread(row["psnr_db"]["per_image"], 1, " dB"),
         "SSIM": _spread(row["ssim"]["per_image"], 3, ""),
     }
-    rules = escape(row["policy"])
+    rules, bins = escape(row["policy"]), bins_tables(row.get("act_bins", {}))
     policy = f'<details class="plain"><summary>Policy file</summary><pre>{rules}</pre></details>'
     return (
         f"<details><summary><b>{escape(row['label'])}</b> <span>{counts}</span></summary>{facts(described)}"
-        f"{policy}{_scrolled(layer_table(row['layers']))}{kept if left else ''}</details>"
+        f"{policy}{bins}{_scrolled(layer_table(row['layers']))}{kept if left else ''}</details>"
     )
+
+
+def _counted(products: Mapping[str, str]) -> str:
+    """Which instructions multiply how many layers."""
+    return ", ".join(f"{name}: {count} layers" for name, count in Counter(products.values()).items())
 
 
 def _scrolled(table: str) -> str:

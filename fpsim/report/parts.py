@@ -18,7 +18,10 @@ _TITLES = {
     "scale": "scale rule",
     "act_scales": "activation scales",
     "skip": "skipped layers",
+    "timestep_bins": "timestep bins of activations",
     "backend": "rounding by",
+    "arch": "tensor core",
+    "promote_every": "promoted to FP32 every",
 }
 _SIGNS = {"inf": "∞", "-inf": "−∞", "nan": "NaN", "-": "–"}
 _LAYER_COLUMNS = [

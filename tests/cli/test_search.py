@@ -6,13 +6,14 @@ import csv
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from simulate_checks import record, simulate
 
 from fpsim.cli.main import run
 
-FEW = ["--calibration-images", "2", "--steps", "2"]
+FEW = ["--init-samples", "2", "--steps", "2"]
 
 
 def search(model: Path | str, *words: str) -> int:
@@ -35,12 +36,13 @@ def test_a_policy_that_simulate_accepts(model: Path, here: Path, capsys: pytest.
 
 
 def test_the_bundled_model(here: Path, one_thread: None, capsys: pytest.CaptureFixture[str]) -> None:
-    few = ["--calibration-images", "1", "--steps", "1", "--out", "p.toml"]
+    few = ["--init-samples", "1", "--steps", "1", "--out", "p.toml"]
     assert run(["search", "--bits", "8", *few]) == 0
     printed = capsys.readouterr()
     assert "time_embedding.linear_1" in printed.out
     assert "# inputs: e2m5 e3m4 e4m3 e5m2, 111 biases each, per tensor" in printed.err
-    assert "# calibration: 1 images, 1 steps, seed 0; inputs captured from the full precision model" in printed.err
+    said = "# initialization set: 1 images at each of 1 steps, seed 0; inputs captured from the full precision model"
+    assert said in printed.err
     few = ["--num-images", "1", "--steps", "1", "--calibration-images", "1"]
     assert run(["simulate", "--policy", "p.toml", *few, "--out", "run"]) == 0
 
@@ -71,10 +73,42 @@ def test_csv_holds_the_same(model: Path, here: Path, capsys: pytest.CaptureFixtu
 def test_channels(model: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert search(model, "--weights-bits", "8", "--granularity", "channel", "--out", "p.toml", "--markdown") == 0
     text = capsys.readouterr().out
-    assert "weights per output channel: the policy holds the encoding" in text
+    assert "weights per output channel: bias is the range over the channels; a policy holds each channel's" in text
     assert " to " in text
-    assert 'granularity = "channel", scale = "mse"' in (here / "p.toml").read_text()
+    assert 'granularity = "channel", scale = "none", biases = [' in (here / "p.toml").read_text()
     assert simulate(model, "--policy", "p.toml") == 0
+    assert all("per channel, biases " in layer["weights"] for layer in record()["rows"][0]["layers"])
+
+
+def test_split(model: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--weights-bits", "4", "--acts-bits", "8", "--split", "all", "--granularity", "channel", "--out", "p.toml"]
+    assert search(model, *words, "--json") == 0
+    printed = capsys.readouterr()
+    assert "# split: all" in printed.err
+    document = json.loads(printed.out)
+    assert document["search"]["split"] == "all"
+    halves = [row["layer"] for row in document["tensors"] if "[" in row["layer"]]
+    assert len(halves) == len({name.partition("[")[0] for name in halves}) * 4
+    assert simulate(model, "--policy", "p.toml") == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "it names half of a split layer: split the same layers (--split) as the search did" in error
+    assert simulate(model, "--policy", "p.toml", "--split", "all") == 0
+
+
+def test_how_many_samples_by_default(model: Path, monkeypatch: pytest.MonkeyPatch, here: Path) -> None:
+    from fpsim.cli import search_run
+
+    asked: list[int] = []
+
+    def stop(request: Any, *_: Any) -> Any:
+        asked.append(request.images)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(search_run, "search_formats", stop)
+    assert run(["search", "--model", str(model), "--bits", "8"]) == 130
+    assert search(model, "--bits", "8", "--calibration-images", "5") == 130  # its former name
+    assert asked == [128, 5]
 
 
 def test_captured_behind_quantized_layers(model: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,7 +130,9 @@ BAD: dict[str, tuple[list[str], str]] = {
     "other width": (["--bits", "8", "--encodings", "e2m1"], "--encodings: e2m1 has 4 bits, but 8 are searched"),
     "granularity": (["--bits", "8", "--granularity", "block:16"], "Invalid value for '--granularity'"),
     "captured": (["--bits", "8", "--captured", "x"], "Invalid value for '--captured'"),
-    "images": (["--bits", "8", "--calibration-images", "0"], "--calibration-images 0: at least 1 image"),
+    "images": (["--bits", "8", "--init-samples", "0"], "--init-samples 0: at least 1 sample is needed"),
+    "many images": (["--bits", "8", "--init-samples", "9999999"], "at most 4194304 are possible"),
+    "split": (["--bits", "8", "--split", "conv1"], "Invalid value for '--split'"),
     "steps": (["--bits", "8", "--steps", "0"], "steps is 0: give an integer of at least 1"),
     "seed": (["--bits", "8", "--seed", "-1"], "seed is -1"),
     "glob": (["--bits", "8", "--skip", "conv_inn"], "rule 'conv_inn' matches no layer; the nearest layer is"),

@@ -146,3 +146,26 @@ def test_overwrite_starts_afresh(model: Path, whole: Path, here: Path) -> None:
     first = results(here / "run")
     assert simulate(model, "--quant", "int8/int8", "--overwrite") == 0  # the same run: nothing to start afresh
     assert results(here / "run") == first
+
+
+def test_timestep_bins_are_said_everywhere_and_one_is_none(
+    model: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--steps", "4", "--num-images", "1", "--quant", "int8/int8"]
+    assert simulate(model, *words, "--timestep-bins", "2", out="two") == 0
+    assert "# int8/int8" in (said := capsys.readouterr().err)
+    assert "static, in 2 timestep bins" in said
+    assert simulate(model, *words, "--timestep-bins", "1", out="one") == 0
+    assert simulate(model, *words, out="none") == 0
+    two, one, none = (record(name) for name in ("two", "one", "none"))
+    assert two["quantization"]["timestep_bins"] == 2
+    assert "--timestep-bins 2" in two["command"]
+    assert "timestep_bins = [500.0]" in two["rows"][0]["policy"]
+    assert set(two["rows"][0]["act_bins"]) == {layer["name"] for layer in two["rows"][0]["layers"]}
+    page = Path("two/report.html").read_text(encoding="utf-8")
+    assert "Activation scales by timestep" in page
+    assert ">t below 500<" in page
+    assert "timestep" not in json.dumps([none["quantization"], none["rows"][0]["policy"], none["rows"][0]["layers"]])
+    assert one["run_hash"] == none["run_hash"] != two["run_hash"]
+    assert (images("int8_int8", "one") == images("int8_int8", "none")).all()
+    assert "Activation scales by timestep" not in Path("none/report.html").read_text(encoding="utf-8")

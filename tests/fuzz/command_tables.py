@@ -35,8 +35,17 @@ HARMLESS: Mapping[str, Sequence[Words]] = {
     "vectors": _pieces("| --op encode | --seed -3 | --input bf16 | --bias 2"),
     "conformance": _pieces("| --seed 2 | --rounding to-odd | --json"),
     "score": _pieces("| --metric psnr | --limit 1 | --seed 4 | --csv | --require psnr>=0"),
-    "search": _pieces("| --steps 5 | --granularity channel | --encodings e4m3,e5m2 | --captured quantized-prefix"),
-    "simulate": _pieces("| --steps 5 | --skip mid* | --seed 1 | --act-scales dynamic | --strict"),
+    "search": _pieces(
+        "| --steps 5 | --granularity channel | --encodings e4m3,e5m2 | --captured quantized-prefix | --split all"
+        "| --init-samples 3"
+    ),
+    "simulate": _pieces(
+        "| --steps 50 | --skip mid* | --seed 1 | --act-scales dynamic | --strict | --split shortcut"
+        "| --method chen2024 --init-samples 3 --captured quantized-prefix | --method chen2024 --rounding-beta 20:2"
+        "| --method chen2024 --reconstruct block --rounding-for all --no-format-search --scale-aware --split all"
+        "| --method q-diffusion --recon-batch 4 --act-init max --softmax-bits 16 --compat q-diffusion"
+        "| --method q-diffusion --act-iters 0 --act-lr 0.1 --calibration-steps 3 --rounding-samples 1"
+    ),
 }
 INTEGERS: Mapping[str, Sequence[str]] = {
     "compare": ("--samples", "--seed"),
@@ -44,11 +53,17 @@ INTEGERS: Mapping[str, Sequence[str]] = {
     "vectors": ("--random-bits", "--count", "--seed"),
     "conformance": ("--seed",),
     "score": ("--limit",),
-    "search": ("--bits", "--steps", "--batch-size", "--seed", "--calibration-images"),
-    "simulate": ("--steps", "--num-images", "--batch-size", "--seed", "--calibration-images"),
+    "search": ("--bits", "--steps", "--batch-size", "--seed", "--init-samples", "--calibration-images"),
+    "simulate": (
+        "--timestep-bins",
+        *("--steps", "--num-images", "--batch-size", "--seed", "--calibration-images", "--init-samples"),
+        *("--rounding-samples", "--rounding-iters", "--recon-batch", "--calibration-steps", "--act-iters"),
+        "--softmax-bits",
+    ),
 }
 REALS: Mapping[str, Sequence[str]] = {
-    "simulate": ("--guidance-scale",),
+    "search": ("--guidance-scale",),
+    "simulate": ("--guidance-scale", "--rounding-lr", "--rounding-lambda", "--act-lr"),
     **dict.fromkeys(("formats", "table", "inspect", "quantize", "vectors"), ("--bias",)),
 }
 CHOICES: Mapping[str, Sequence[str]] = {
@@ -60,9 +75,39 @@ CHOICES: Mapping[str, Sequence[str]] = {
     "vectors": ("--specials", "--op", "--rounding", "--overflow", "--nan", "--input"),
     "conformance": ("--backend", "--rounding", "--overflow", "--width"),
     "score": ("--metric", "--resize", "--require"),
-    "search": ("--encodings", "--granularity", "--captured", "--dtype"),
-    "simulate": ("--weights-granularity", "--acts-granularity", "--scale", "--act-scales", "--dtype", "--backend"),
+    "search": ("--encodings", "--granularity", "--captured", "--dtype", "--split"),
+    "simulate": (
+        *("--weights-granularity", "--acts-granularity", "--scale", "--act-scales", "--dtype", "--backend", "--method"),
+        *("--captured", "--reconstruct", "--rounding-for", "--rounding-beta", "--split", "--act-init", "--compat"),
+    ),
 }
+_CHEN, _QDIFF = ("--method", "chen2024"), ("--method", "q-diffusion")
+#: Options of methods that are wrong whatever else is given: out of range, or another method's.
+METHOD_FAULTS: Sequence[Words] = (
+    *((*_CHEN, *words) for words in _pieces(
+        "--init-samples 0 | --init-samples -1 | --init-samples 999999999999 | --no-format-search --init-samples 4"
+        "| --rounding-iters -1 | --rounding-samples 0 | --rounding-samples 999999999999 | --rounding-lr 0"
+        "| --rounding-lr -1 | --rounding-lr nan | --rounding-lr inf | --rounding-lambda -1 | --rounding-lambda nan"
+        "| --rounding-lambda inf | --rounding-beta 0 | --rounding-beta 20:0 | --rounding-beta 1e3 | --rounding-beta 2e3"
+        "| --rounding-beta : | --rounding-beta 20:2:1 | --recon-batch 3 | --act-iters 3 | --act-lr 1 | --softmax-bits 8"
+        "| --compat none | --act-init max | --calibration-steps 2 | --rounding-iters 99999999999999999999",
+        ("--rounding-beta", ""), ("--rounding-beta", "\0"), ("--rounding-beta", "9" * 5000),
+    )),
+    *((*_QDIFF, *words) for words in _pieces(
+        "--recon-batch 0 | --recon-batch -1 | --act-iters -1 | --act-lr 0 | --act-lr nan | --act-lr inf | --act-lr -1"
+        "| --softmax-bits 1 | --softmax-bits 17 | --softmax-bits -8 | --calibration-steps 0 | --calibration-steps 99"
+        "| --rounding-iters -1 | --rounding-samples 0 | --rounding-lambda nan | --rounding-lr 0 | --rounding-beta 0"
+        "| --init-samples 3 | --captured quantized-prefix | --reconstruct layer | --rounding-for all | --scale-aware"
+        "| --no-format-search | --rounding-samples 999999999999 | --recon-batch 99999999999999999999"
+        "| --act-iters 99999999999999999999 | --rounding-iters 99999999999999999999",
+    )),
+    *_pieces(
+        "--init-samples 3 | --captured full-precision | --rounding-iters 3 | --rounding-lr 1 | --rounding-lambda 1"
+        "| --rounding-beta 20 | --rounding-samples 3 | --rounding-for all | --reconstruct block | --scale-aware"
+        "| --no-format-search | --recon-batch 3 | --act-iters 3 | --act-lr 1 | --act-init ema | --softmax-bits 8"
+        "| --compat none | --calibration-steps 2"
+    ),
+)  # fmt: skip
 #: Values that none of these options takes.
 BAD_CHOICES = (
     *"nearest no max: percentile: percentile:nan percentile:50 block: 9:1 block:-1 block:1 block:² channel:1".split(),
@@ -99,12 +144,17 @@ CONTRADICTIONS: Mapping[str, Sequence[Words]] = {
     ),
     "conformance": _pieces("--full | --format mxfp4 | --overflow special | --seed -1 | --width 16"),
     "score": _pieces("c.npz | --metric fid | --metric lpips | --metric psnr,nope | --require psnr<=x | --limit 0"),
-    "search": _pieces("--weights-bits 4 | --bits 99 | --encodings e9m9 | --out . | --out missing/x | --steps 0"),
+    "search": _pieces(
+        "--weights-bits 4 | --bits 99 | --encodings e9m9 | --out . | --out missing/x | --steps 0 | --init-samples 0"
+        "| --init-samples -3 | --init-samples 999999999999 | --guidance-scale nan | --seed -1 | --batch-size 0"
+    ),
     "simulate": _pieces(
         "--quant int8/int8 | --quant int8 | --quant / | --quant e4m3/e4m3/e4m3 | --steps 0 | --out empty | --out pipe"
         "| --seed -1 | --acts-granularity channel | --num-images 0 | --num-images 999999999999 | --batch-size -1"
+        "| --timestep-bins 8 --act-scales dynamic"
         "| --calibration-images 0 | --guidance-scale nan | --guidance-scale -1 | --quant #/#"
-        "| --weights mxfp4 --scale e8m0-floor --acts int8",
+        "| --weights mxfp4 --scale e8m0-floor --acts int8 | --calibration-images 999999999999",
+        *METHOD_FAULTS,
         *(("--out", name) for name in ("", " ", "\0", "\ud800", "x" * 300)),
         ("--quant", "full precision/x"),
     ),

@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 from strategies import edited_names
 from toml_strategies import JUNK, TABLES
 
-_SPECS = ('"e4m3"', '"none"', '{ format = "e3m4", bias = 6.37 }', '{ format = "int8", scale = "max" }', "[-1, 0, 1]")
+_SPECS = (
+    *('"e4m3"', '"none"', '{ format = "e3m4", bias = 6.37 }', '{ format = "int8", scale = "max" }', "[-1, 0, 1]"),
+    '{ format = "e2m1", biases = [1.5, -2] }',
+)
 _BAD_SPECS = (
     *('"e4m33"', '""', '"\\u0000"', "{}", "{ format = 3 }", '{ format = "e4m3", bias = "x" }', '{ scale = "max" }'),
     *('{ format = "int8", bias = 3 }', '{ format = "e4m3", bias = nan }', '{ format = "e4m3", granularity = "row" }'),
@@ -18,6 +21,12 @@ _BAD_SPECS = (
     *('{ format = "e4m3", granularity = "block:' + "9" * 5000 + '" }', '{ format = "e4m3", scale = "percentile:nan" }'),
     *("{ format = [] }", "{ format = [nan] }", "{ format = [1, 'a'] }", "{ format = [2, 1] }", '"none.toml#x"', '"#"'),
     *('{ format = "e4m3", bias = 1e999 }', '{ format = "e4m3", nosuch = 1 }', '{ format = { format = "e4m3" } }'),
+    *('{ format = "e2m1", biases = [] }', '{ format = "e2m1", biases = [nan] }', '{ format = "int4", biases = [1] }'),
+    *('{ format = "e2m1", biases = 1 }', '{ format = "e2m1", biases = ["x"] }', '{ format = "mxfp4", biases = [1] }'),
+    *('{ format = "e2m1", biases = [1], scale = "max" }', f'{{ format = "e2m1", biases = [{"9" * 400}] }}'),
+    *('{ format = "e4m3", timestep_bins = 0 }', '{ format = "e4m3", timestep_bins = [3, 2] }', "{ bins = [] }"),
+    *('{ format = "e4m3", timestep_bins = "a" }', '{ bins = [{ to = nan, format = "e4m3" }] }', "{ bins = [{}] }"),
+    '{ bins = [{ to = 3, format = "e4m3" }, { from = 4, format = "e4m3" }] }',
     *(f'{{ format = "e4m3", bias = {"9" * 400} }}', f'{{ format = "e4m3", bias = 0x{"f" * 20_000} }}', *JUNK),
 )
 _EXTRA = (

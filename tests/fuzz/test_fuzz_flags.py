@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from command_tables import GOOD, HARMLESS
+from command_tables import GOOD, HARMLESS, METHOD_FAULTS
 from flag_strategies import command_lines, make_places, wrong_files
 from fuzz_harness import Tally, fuzz, outcome, tree
 from hypothesis import example, given
@@ -66,6 +66,12 @@ def test_flags_of_simulate(places: Path) -> None:
     check()
     assert tree(places) == before
     tally.finish()
+
+
+def test_wrong_options_of_methods_are_refused_before_a_model_is_loaded(places: Path) -> None:
+    tally = Tally("methods")
+    for words in METHOD_FAULTS:
+        tally.check(["simulate", "--quant", "int8/int8", "--out", "run", *words], malformed=True)
 
 
 @pytest.mark.parametrize("out", ["\0", "\ud800", "x" * 300, "pipe", "empty"])

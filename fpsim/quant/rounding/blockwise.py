@@ -12,7 +12,7 @@ from torch.func import functional_call
 
 from fpsim.errors import FpsimError
 from fpsim.quant.quantizer import Quantizer
-from fpsim.quant.rounding.grid import RoundingGrid, rounding_grid
+from fpsim.quant.rounding.grid import RoundingGrid, as_grid
 from fpsim.quant.rounding.learn import LearnedRounding, OnStep
 from fpsim.quant.rounding.options import RoundingOptions
 from fpsim.quant.rounding.parametrization import Parametrization, relative_steps
@@ -40,7 +40,7 @@ class BlockCall:
 
 def learn_block(
     block: nn.Module,
-    quantizers: Mapping[str, Quantizer],
+    quantizers: Mapping[str, Quantizer | RoundingGrid],
     calls: Sequence[BlockCall],
     options: RoundingOptions | None = None,
     on_step: OnStep | None = None,
@@ -52,7 +52,7 @@ def learn_block(
 
     Args:
         block: any module whose output is a tensor, or a tuple with one first; its parameters stay as they are.
-        quantizers: of the layers' weights, by the layers' names inside the block (``""`` is the block itself).
+        quantizers: of the layers' weights, or their grids, by names inside the block (``""`` is the block itself).
         calls: the calibration, one sample each.
         options: defaults to ``RoundingOptions()``; ``polish`` does not apply.
         on_step: told about progress.
@@ -109,7 +109,7 @@ def block_error(block: nn.Module, weights: Mapping[str, Tensor], calls: Sequence
 class _Soft:
     """The grids and parameters of a block's layers."""
 
-    def __init__(self, block: nn.Module, quantizers: Mapping[str, Quantizer], options: RoundingOptions) -> None:
+    def __init__(self, block: nn.Module, quantizers: Mapping[str, Any], options: RoundingOptions) -> None:
         modules: dict[str, Any] = dict(block.named_modules())
         missing = next((name for name in quantizers if name not in modules), None)
         if missing is not None or not quantizers:
@@ -117,7 +117,7 @@ class _Soft:
         weights = {name: modules[name].weight.detach() for name in quantizers}
         self.dtypes = {name: weight.dtype for name, weight in weights.items()}
         self.grids: dict[str, RoundingGrid] = {
-            name: rounding_grid(weights[name], quantizer) for name, quantizer in quantizers.items()
+            name: as_grid(weights[name], quantizer) for name, quantizer in quantizers.items()
         }
         self.shapes = {
             name: Parametrization(options.kind, relative_steps(grid.step) if options.scale_aware else None)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,18 @@ def rounding_grid(weight: Tensor, quantizer: Quantizer) -> RoundingGrid:
     lower, upper = scale * low, scale * high
     rounded: Tensor = quantizer(work)
     return RoundingGrid(lower=lower, upper=upper, fraction=fraction, nearest=rounded)
+
+
+def as_grid(weight: Tensor, how: Quantizer | RoundingGrid) -> RoundingGrid:
+    """Return a grid as it is, or the one that a quantizer has for a weight."""
+    return how if isinstance(how, RoundingGrid) else rounding_grid(weight, how)
+
+
+def joined(grids: Sequence[RoundingGrid]) -> RoundingGrid:
+    """Return the grid of a weight whose parts along the input channels (axis 1) have quantizers of their own."""
+    return RoundingGrid(
+        **{part.name: torch.cat([getattr(grid, part.name) for grid in grids], dim=1) for part in fields(RoundingGrid)}
+    )
 
 
 def on_grid(values: Tensor, weight: Tensor, quantizer: Quantizer) -> bool:

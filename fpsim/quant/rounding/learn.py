@@ -12,7 +12,7 @@ from fpsim.errors import FpsimError
 from fpsim.quant.quantizer import Quantizer
 from fpsim.quant.rounding.columns import as_matrices
 from fpsim.quant.rounding.gram import Gram
-from fpsim.quant.rounding.grid import RoundingGrid, rounding_grid
+from fpsim.quant.rounding.grid import RoundingGrid, as_grid
 from fpsim.quant.rounding.options import RoundingOptions
 from fpsim.quant.rounding.parametrization import Parametrization, relative_steps
 from fpsim.quant.rounding.polish import polish
@@ -47,7 +47,7 @@ class LearnedRounding:
 
 def learn_rounding(
     weight: Tensor,
-    quantizer: Quantizer,
+    quantizer: Quantizer | RoundingGrid,
     gram: Gram,
     options: RoundingOptions | None = None,
     on_step: OnStep | None = None,
@@ -62,7 +62,8 @@ def learn_rounding(
 
     Args:
         weight: of a linear layer ``[outputs, inputs]`` or a convolution ``[outputs, inputs / groups, …]``.
-        quantizer: its scales, or those that it fits to the weight, are frozen.
+        quantizer: its scales, or those that it fits to the weight, are frozen; or the grid itself, such as that of a
+            split weight (:func:`fpsim.quant.rounding.grid.joined`).
         gram: of the layer's inputs.
         options: defaults to ``RoundingOptions()``.
         on_step: told about progress.
@@ -78,7 +79,7 @@ def learn_rounding(
         raise FpsimError(
             f"a weight of shape {list(weight.shape)} does not fit Gram matrices of {groups} groups of {size} inputs"
         )
-    grid = rounding_grid(weight, quantizer)
+    grid = as_grid(weight, quantizer)
     form = quadratic(gram, weight)
     layer = _Layer(as_matrices(weight.detach().double(), groups), grid, form)
     soft, history = _descend(layer, options, on_step)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fpsim.errors import FpsimError
 from fpsim.number import FloatFormat
+from fpsim.quant.biases import factors
 from fpsim.quant.granularity import Granularity, PerChannel, PerTensor
 from fpsim.quant.quantizer import Quantizer
 from fpsim.quant.scales import Scales
@@ -74,8 +75,7 @@ class SearchResult:
         """``[groups]``: the factors between ``format`` and each group's; all 1 per tensor, where it is the same."""
         if isinstance(self.granularity, PerTensor):
             return np.ones(1)
-        found: Floats = np.exp2(float(self.format.bias) - self.bias)
-        return found
+        return factors(self.format.bias, self.bias)
 
     def quantizer(self, dtype: str = "float32") -> Quantizer:
         """Return a quantizer that rounds tensors to what was found.

@@ -1,0 +1,140 @@
+"""What is measured of a model's layers before formats are allocated to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from fpsim.errors import FpsimError
+from fpsim.methods.allocation_data import Probes, batch_of, record_probes, runs
+from fpsim.methods.allocation_latency import Network
+from fpsim.methods.allocation_request import AllocationRequest
+from fpsim.methods.importance import registry
+from fpsim.methods.importance.harm import Harm
+from fpsim.methods.importance.job import ImportanceJob
+from fpsim.methods.importance.store import NumberStore
+from fpsim.model.layer_sizes import LayerSize, layer_sizes
+from fpsim.model.layers import quantizable
+from fpsim.model.load import LoadedModel
+from fpsim.model.samples import collect
+from fpsim.model.split import find_splits
+from fpsim.quant.allocation.bins import TimestepBins
+from fpsim.quant.binned import TRAINED
+from fpsim.quant.policy import Policy
+from fpsim.sample.store import RunFolder
+
+#: progress(what is running, finished parts of it, all its parts)
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Measured:
+    """What is known of a model's layers before any budget.
+
+    Args:
+        harm: of each choice.
+        sizes: of each layer, in the order in which they run.
+        bins: of the timestep.
+        shares: which part of the sampler's calls lies in each bin.
+        split: split indices by layer.
+        timesteps: that were probed.
+        network: the denoiser, for what it costs on a device.
+    """
+
+    harm: Harm
+    sizes: Mapping[str, LayerSize]
+    bins: TimestepBins
+    shares: NDArray[np.float64]
+    split: Mapping[str, int]
+    timesteps: tuple[float, ...]
+    network: Network
+
+
+def measure(request: AllocationRequest, model: LoadedModel, folder: Path | None, progress: Progress) -> Measured:
+    """Measure each layer in each format, or what is left of it.
+
+    Args:
+        request: formats, measure, sampling.
+        model: the loaded model; it is left as it was.
+        folder: where finished measurements are kept, for this budget and for others; None keeps nothing.
+        progress: told about each finished part.
+
+    Raises:
+        FpsimError: a glob that matches no layer, a layer without calibration data, a format that a layer cannot take,
+            an option that the measure does not take, or a folder of another measurement.
+    """
+    job, sizes = _job(request, model, folder, progress)
+    shares = job.shares  # a bin without a probe is refused before anything is measured
+    return Measured(
+        sizes=sizes,
+        harm=registry.measure(request.measure).harm(job),
+        bins=job.bins,
+        shares=shares,
+        split=job.split,
+        timesteps=job.probes.timesteps,
+        network=Network(module=model.denoiser, guided=model.kind == "text-to-image"),
+    )
+
+
+def _job(
+    request: AllocationRequest, model: LoadedModel, folder: Path | None, progress: Progress
+) -> tuple[ImportanceJob, dict[str, LayerSize]]:
+    """Record the probes, and see which layers they run."""
+    settings = registry.settings(request.measure, request.settings)
+    request.spec.check_kind(model.kind)
+    layers = _layers(model.denoiser, request.skip)
+    split = {name: at for name, at in find_splits(model.denoiser, request.split).items() if name in layers}
+    probes = _probes(request, model, folder, progress)
+    first = probes.calls[0]
+    sizes = layer_sizes(model.denoiser, list(layers), runs(model, [first])[0], batch_of(first))
+    job = ImportanceJob(
+        model=model,
+        layers={name: layers[name] for name in sizes},
+        weights=tuple(request.weights.values()),
+        acts=request.chosen_acts,
+        probes=probes,
+        bins=TimestepBins.even(request.bins, float(model.scheduler.config.get("num_train_timesteps") or TRAINED)),
+        samples=collect(model.denoiser, lambda _: [call() for call in runs(model, probes.calls)], split),
+        spec=request.spec,
+        split=split,
+        settings=settings,
+        store=NumberStore(None if folder is None else folder / "numbers.json"),
+        progress=progress,
+        backend=request.backend,
+    )
+    return job, sizes
+
+
+def _probes(request: AllocationRequest, model: LoadedModel, folder: Path | None, progress: Progress) -> Probes:
+    if folder is not None:
+        _claim(folder, request.measured(model))
+    path = None if folder is None else folder / "probes"
+
+    def told(done: int, total: int) -> None:
+        progress("calibration", done, total)
+
+    return record_probes(model, request.spec, request.images, request.timesteps, path, told)
+
+
+def _layers(model: nn.Module, skip: tuple[str, ...]) -> dict[str, nn.Module]:
+    found = dict(quantizable(model))
+    Policy().skip(*skip).resolve(found)  # a glob that matches nothing is refused
+    left = {name: module for name, module in found.items() if not any(fnmatchcase(name, glob) for glob in skip)}
+    if not left:
+        raise FpsimError("no layer is left to allocate: the model has none that can be quantized, or --skip names all")
+    return left
+
+
+def _claim(folder: Path, config: dict[str, Any]) -> None:
+    """Make the folder, or refuse one that belongs to another measurement."""
+    try:
+        RunFolder(folder, config)
+    except FpsimError as error:
+        raise FpsimError(str(error).replace("--out", "--work")) from error

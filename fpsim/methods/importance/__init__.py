@@ -1,0 +1,1 @@
+"""Importance measures: what each format of each layer is predicted to harm."""

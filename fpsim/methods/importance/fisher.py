@@ -1,0 +1,45 @@
+"""The Fisher measure: squared gradient times squared error, what a tensor's error adds to the denoiser's output."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fpsim.methods.allocation_data import runs
+from fpsim.methods.importance.harm import Harm
+from fpsim.methods.importance.job import ImportanceJob
+from fpsim.methods.importance.operands import act_operands, rounded_weight
+from fpsim.model.rounding_errors import SquaredGradients, weight_error
+
+DEFAULTS: dict[str, object] = {"measure_seed": 0}
+
+
+def harm(job: ImportanceJob) -> Harm:
+    """Return Σ g² (w − ŵ)² and Σ g² (x − x̂)² over the probes, relative to the energy of the denoiser's output.
+
+    g² is the diagonal of the Fisher matrix of a Gaussian around the full-precision output, whose labels are drawn from
+    the model itself: with the model's own output as the target a plain loss has no gradient. So the sum predicts the
+    squared error of the denoiser's output, as far as errors are small and independent.
+
+    Source: HAWQ-V2 and BRECQ use such diagonals; the drawn labels are those of the true, not the empirical, Fisher
+    matrix (Kunstner, Hennig, Balles 2019).
+    """
+    calls = runs(job.model, job.probes.calls)
+    operands = act_operands(job) if job.acts else [{}] * len(calls)
+    gradients = SquaredGradients(job.model.denoiser, list(job.layers))
+    for number, call in enumerate(calls):
+        gradients.run(call, int(job.settings["measure_seed"]) + number, operands[number])
+        job.progress("gradients", number + 1, len(calls))
+    output = sum(gradients.outputs)
+    weights = np.zeros((len(job.layers), len(job.weights)))
+    for i, name in enumerate(job.layers):
+        square = gradients.weights[name]
+        assert square is not None, "every layer ran: its samples were checked"
+        for j, spec in enumerate(job.weights):
+            weights[i, j] = weight_error(*rounded_weight(job, name, spec), square)[1] / output
+        job.progress("errors of weights", i + 1, len(job.layers))
+    acts = None
+    if job.acts:
+        # By bin, and not times its share: the sum over all calls is what the sampler's run adds up to.
+        errors = [job.by_bin(np.array(gradients.inputs[name]))[:, 1:].T / output for name in job.layers]
+        acts = np.stack(errors)
+    return Harm(unit="predicted relative squared error of the denoiser's output", weights=weights, acts=acts)

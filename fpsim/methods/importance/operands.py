@@ -1,0 +1,45 @@
+"""Each layer's operands in each format, as a quantized model has them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from fpsim.methods.importance.job import ImportanceJob
+from fpsim.model.operands import ActivationOperand
+from fpsim.quant.policy import TensorSpec
+
+
+def rounded_weight(job: ImportanceJob, name: str, spec: TensorSpec | None) -> tuple[Tensor, Tensor]:
+    """Return a layer's weight and what becomes of it.
+
+    Raises:
+        FpsimError: the layer cannot take the format.
+    """
+    module: Any = job.layers[name]
+    exact: Tensor = module.weight.detach()
+    if spec is None:
+        return exact, exact
+    with job.quantized(name, weights=spec) as handle:
+        return exact, handle.weights[name](exact)
+
+
+def act_operands(job: ImportanceJob) -> list[dict[str, list[ActivationOperand | None]]]:
+    """Return what quantizes each layer's input in each format, for each of the probes' calls; None: full precision.
+
+    Raises:
+        FpsimError: a layer cannot take a format.
+    """
+    by_bin: list[dict[str, list[ActivationOperand | None]]] = [
+        {name: [_act_operand(job, name, spec, number) for spec in job.acts] for name in job.layers}
+        for number in range(job.bins.count)
+    ]
+    return [by_bin[job.bins.of(t)] for t in job.probes.call_timesteps]
+
+
+def _act_operand(job: ImportanceJob, name: str, spec: TensorSpec | None, number: int) -> ActivationOperand | None:
+    if spec is None:
+        return None
+    with job.quantized(name, acts=spec, only=number) as handle:
+        return handle.acts[name]

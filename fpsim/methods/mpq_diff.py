@@ -1,0 +1,97 @@
+"""Mixed precision: measure layers, choose a format for each under budgets, and make a policy of it.
+
+With the measure ``orm``, integer widths and a budget of weight bytes this is MPQ-Diff (Manz Maruzzelli, Lewandowski,
+Chen 2024), as far as its abstract says it: orthogonality at uniformly sampled timesteps, exponential weighting, a
+program under a memory budget, no training. The linear program is solved in whole widths. Any other measure, any
+formats and any budgets go the same way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fpsim.methods import allocation_costs
+from fpsim.methods.allocation_latency import latency
+from fpsim.methods.allocation_measure import Measured, Progress, measure
+from fpsim.methods.allocation_request import AllocationRequest
+from fpsim.quant.allocation.front import front, limits_of
+from fpsim.quant.allocation.policies import policy_of
+from fpsim.quant.allocation.problem import Problem
+from fpsim.quant.allocation.result import Allocation
+from fpsim.quant.allocation.solve import solve
+from fpsim.quant.policy import Policy
+
+#: The measure and the widths of the paper; its own sets of widths are not known.
+MEASURE, FORMATS = "orm", ("int2", "int3", "int4", "int5", "int6", "int7", "int8")
+#: Relative gap of a front's points: less than a plot shows.
+FRONT_GAP = 1e-3
+__all__ = ["FORMATS", "MEASURE", "Allocated", "allocate", "measure", "problem_of"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Allocated:
+    """A model's allocation.
+
+    Args:
+        measured: what it is based on.
+        allocation: the choice.
+        front: allocations at other limits of the first budget, smallest first; none if they were not asked for.
+        policy: the choice as a policy.
+    """
+
+    measured: Measured
+    allocation: Allocation
+    front: tuple[Allocation, ...]
+    policy: Policy
+
+
+def problem_of(request: AllocationRequest, found: Measured) -> Problem:
+    """Return the integer program of a measurement and budgets.
+
+    Raises:
+        FpsimError: a budget that does not fit what is chosen.
+    """
+    weights, acts = tuple(request.weights.values()), tuple(request.acts.values())
+    chosen = tuple(request.acts) if request.chosen_acts else ()
+    return Problem(
+        layers=tuple(found.sizes),
+        weights=tuple(request.weights),
+        harm=found.harm.weights,
+        acts=chosen,
+        harm_acts=found.harm.acts,
+        budgets=tuple(
+            latency(limit, found.network, list(found.sizes), weights, acts, found.shares)
+            if limit.kind == "latency"
+            else allocation_costs.budget(limit, found.sizes, weights, acts, found.shares, found.split)
+            for limit in request.limits
+        ),
+        ties=found.harm.ties,
+        ties_acts=found.harm.ties_acts,
+    )
+
+
+def allocate(request: AllocationRequest, found: Measured, progress: Progress) -> Allocated:
+    """Choose a format for each layer.
+
+    Args:
+        request: formats and budgets.
+        found: from :func:`measure`.
+        progress: told about points of the front.
+
+    Raises:
+        FpsimError: budgets that cannot be kept; says by how much.
+    """
+    problem = problem_of(request, found)
+    allocation = solve(problem, gap=request.gap, seconds=request.seconds)
+    points: list[Allocation] = []
+    if request.front:
+        limits = limits_of(problem, request.front)
+        told = lambda done, total: progress("front", done, total)  # noqa: E731
+        points = front(problem, limits, gap=max(request.gap, FRONT_GAP), seconds=request.seconds, on_point=told)
+    weights, acts = tuple(request.weights.values()), tuple(request.acts.values())
+    return Allocated(
+        measured=found,
+        allocation=allocation,
+        front=tuple(points),
+        policy=policy_of(allocation, weights, acts, found.bins),
+    )
