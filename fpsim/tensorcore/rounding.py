@@ -46,8 +46,8 @@ def finish_truncated(total, top, bits, how):
         right, left = least(largest(shift, i32(0)), i32(31)), least(largest(sub(i32(0), shift), i32(0)), i32(31))
         significand = shl(cast(shr(size, cast(right, size)), i32(0)), left)
         pattern = add(shl(add(clamped, i32(126)), i32(23)), shl(significand, sub(i32(23), kept)))
-        pattern = pattern if significand != i32(0) else i32(0)
         pattern = INFINITY if exponent > i32(127) else pattern
+        pattern = pattern if significand != i32(0) else i32(0)  # products beyond fp32's range may cancel
         signed = either(pattern, both(cast(sar(total[j], last(size)), i32(0)), SIGN))
         bits[j] = bits[j] if both(bits[j], INFINITY) == INFINITY else signed
 

@@ -28,6 +28,8 @@ SCRIPTS = {
     "bits_sweep.py": "learned - nearest int3",
     "bits_layers.py": "taken out of the bias",
     "bits_spread.py": "channel nearest e4m3",
+    "accumulator_effect.py": "Verdict",
+    "cost_validation.py": "targets",
     "sd15_forward.py": "peak memory",
 }
 

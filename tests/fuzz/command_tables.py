@@ -24,6 +24,7 @@ GOOD: Mapping[str, Words] = {
     "score": ("score", "a.npz", "b.npz"),
     "search": ("search", "--bits", "8"),
     "simulate": ("simulate", "--quant", "int8/int8", "--out", "run"),
+    "allocate": ("allocate", "--budget", "4.5bpw"),
 }
 #: What may stand beside them.
 HARMLESS: Mapping[str, Sequence[Words]] = {
@@ -46,6 +47,12 @@ HARMLESS: Mapping[str, Sequence[Words]] = {
         "| --method q-diffusion --recon-batch 4 --act-init max --softmax-bits 16 --compat q-diffusion"
         "| --method q-diffusion --act-iters 0 --act-lr 0.1 --calibration-steps 3 --rounding-samples 1"
     ),
+    "allocate": _pieces(
+        "| --measure orm --beta 2 | --formats none,int4 | --acts int4,e4m3 --timestep-bins 8 | --budget 1.5MiB"
+        "| --front 3 | --budget b200:8ms | --measure sensitivity --sensitivity-images 2 | --skip mid* | --seed 1"
+        "| --gap 0 | --json | --split all | --scale max | --weights-granularity block:32 | --out new.toml"
+        "| --plot new.svg"
+    ),
 }
 INTEGERS: Mapping[str, Sequence[str]] = {
     "compare": ("--samples", "--seed"),
@@ -60,10 +67,15 @@ INTEGERS: Mapping[str, Sequence[str]] = {
         *("--rounding-samples", "--rounding-iters", "--recon-batch", "--calibration-steps", "--act-iters"),
         "--softmax-bits",
     ),
+    "allocate": (
+        *("--timestep-bins", "--timesteps", "--calibration-images", "--sensitivity-images", "--measure-seed"),
+        *("--front", "--steps", "--batch-size", "--seed"),
+    ),
 }
 REALS: Mapping[str, Sequence[str]] = {
     "search": ("--guidance-scale",),
     "simulate": ("--guidance-scale", "--rounding-lr", "--rounding-lambda", "--act-lr"),
+    "allocate": ("--guidance-scale", "--gap", "--seconds", "--beta"),
     **dict.fromkeys(("formats", "table", "inspect", "quantize", "vectors"), ("--bias",)),
 }
 CHOICES: Mapping[str, Sequence[str]] = {
@@ -79,6 +91,10 @@ CHOICES: Mapping[str, Sequence[str]] = {
     "simulate": (
         *("--weights-granularity", "--acts-granularity", "--scale", "--act-scales", "--dtype", "--backend", "--method"),
         *("--captured", "--reconstruct", "--rounding-for", "--rounding-beta", "--split", "--act-init", "--compat"),
+    ),
+    "allocate": (
+        *("--budget", "--measure", "--formats", "--acts", "--weights-granularity", "--acts-granularity", "--scale"),
+        *("--orm-aggregate", "--orm-weighting", "--split", "--dtype", "--backend", "--plot"),
     ),
 }
 _CHEN, _QDIFF = ("--method", "chen2024"), ("--method", "q-diffusion")
@@ -120,6 +136,7 @@ FILES: Mapping[str, Sequence[str]] = {
     "score": ("--lpips", "--features", "--reference-statistics", "--floor"),
     "search": ("--prompts",),
     "simulate": ("--formats-file", "--policy", "--prompts"),
+    "allocate": ("--formats-file", "--prompts"),
 }
 CONTRADICTIONS: Mapping[str, Sequence[Words]] = {
     "formats": _pieces("e5m2 | --bias 9999 | --specials fnuz --bias -5000"),
@@ -157,5 +174,17 @@ CONTRADICTIONS: Mapping[str, Sequence[Words]] = {
         *METHOD_FAULTS,
         *(("--out", name) for name in ("", " ", "\0", "\ud800", "x" * 300)),
         ("--quant", "full precision/x"),
+    ),
+    "allocate": _pieces(
+        "--budget 4bpw | --budget 0bpw | --budget b200:8 | --budget -1MB | --budget 1e999bpw | --budget infMB"
+        "| --beta 2 | --measure orm --beta 0 | --measure orm --beta nan | --measure mse --measure-seed 1"
+        "| --measure-seed -1 | --measure sensitivity --sensitivity-images 0 | --orm-weighting own | --formats int4,int4"
+        "| --formats int4,"
+        "| --acts int8,none --timestep-bins 2 | --timestep-bins 8 | --timestep-bins 0 | --timesteps 0 | --front 1"
+        "| --front -1 | --gap 1 | --gap nan | --gap -1 | --seconds 0 | --seconds nan | --calibration-images 0"
+        "| --plot x.pdf | --plot missing/x.png | --out . | --out missing/x | --out in.safetensors | --seed -1"
+        "| --acts-granularity channel | --work in.safetensors | --guidance-scale nan | --batch-size 0 | --steps 0"
+        "| --formats mxfp4,e9m9",
+        *((option, name) for option in ("--out", "--work", "--plot") for name in ("", " ", "\0", "\ud800")),
     ),
 }

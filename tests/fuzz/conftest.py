@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A working folder with a safetensors file and two sets of images; models are not loaded."""
-    from fpsim.cli import search_run, simulate_run
+    from fpsim.cli import allocate_run, search_run, simulate_run
 
     def loaded(*_: Any, **__: Any) -> Any:
         raise ModelLoaded
@@ -30,5 +30,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("NO_COLOR", "1")
         patch.setattr(simulate_run, "load", loaded)
         patch.setattr(search_run, "load", loaded)
+        patch.setattr(allocate_run, "load", loaded)
         yield home
     assert "run" not in os.listdir(home)

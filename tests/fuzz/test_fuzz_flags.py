@@ -14,7 +14,7 @@ from strategies import ANY_TEXT
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="timers and pipes as POSIX has them")
 
-SAMPLING = ("search", "simulate")
+SAMPLING = ("allocate", "search", "simulate")
 VERBS = tuple(verb for verb in GOOD if verb not in SAMPLING)
 
 

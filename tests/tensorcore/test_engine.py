@@ -81,3 +81,11 @@ def test_a_mutated_specification_is_noticed(monkeypatch: pytest.MonkeyPatch) -> 
     before = specified(setting, inputs)
     monkeypatch.setattr(reference, "aligned", lambda term, top, bits: (term.significand << 40) >> (40 + top))
     assert not np.array_equal(before, specified(setting, inputs))
+
+
+@pytest.mark.parametrize(("arch", "dtype"), [("hopper", "bf16"), ("ampere", "tf32"), ("blackwell-sm100", "bf16")])
+def test_products_beyond_the_range_of_fp32_may_cancel(arch: str, dtype: str) -> None:
+    a = np.zeros((2, 16), np.float32)
+    a[:, 0], a[:, 1] = 2.0**100, [2.0**100, -(2.0**100)]
+    b = np.full((2, 16), np.float32(2.0**100))
+    assert dot(a, b, arch=arch, dtype=dtype).tolist() == [np.inf, 0.0]
