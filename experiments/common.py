@@ -34,6 +34,7 @@ class Setting:
         iterations: of learned rounding, or None for the table's own.
         device: where the model runs.
         lpips: its weights, or None for no column.
+        init_samples: images of the format search's initialization set, or None for the method's own number.
     """
 
     model: str
@@ -44,6 +45,7 @@ class Setting:
     iterations: int | None
     device: str
     lpips: Path | None
+    init_samples: int | None = None
 
     @property
     def sampling(self) -> list[str]:
@@ -62,6 +64,11 @@ class Setting:
         """The iterations of learned rounding as words; ``usual`` is the table's own number, None the method's."""
         chosen = self.iterations or usual
         return () if chosen is None else ("--rounding-iters", str(chosen))
+
+    @property
+    def searching(self) -> tuple[str, ...]:
+        """The initialization set of a format search as words."""
+        return () if self.init_samples is None else ("--init-samples", str(self.init_samples))
 
     @property
     def tier(self) -> str:
@@ -93,7 +100,7 @@ def add_options(parser: argparse.ArgumentParser, folder: str, images: int = 64) 
 
 def setting(args: argparse.Namespace, few: int = 2) -> Setting:
     """What the options ask for; a smoke test is as small as it gets, with a few images."""
-    small = {"images": few, "steps": 2, "iterations": 2}
+    small = {"images": few, "steps": 2, "iterations": 2, "init_samples": 2}
     given = {"images": args.images, "steps": args.steps, "iterations": args.rounding_iters}
     return Setting(
         model=args.model,

@@ -115,7 +115,7 @@ def zeros(how: Setting, folder: Path, *, smoke: bool) -> list[Zeros]:
             called(["search", "--weights-bits", str(bits), *how.sampling, "--out", str(policy)])
         words[f"FP{bits}"] = ("--policy", str(policy))
         if bits == 4:
-            method = ("--method", "chen2024", "--quant", "e2m1/none", *how.rounding(300))
+            method = ("--method", "chen2024", "--quant", "e2m1/none", *how.rounding(300), *how.searching)
             words["FP4, learned rounding"] = (*method, *TENSOR)
     words |= {f"INT{bits}": ("--quant", f"int{bits}/none", *TENSOR) for bits in widths}
     for name, chosen in words.items():

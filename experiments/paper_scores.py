@@ -50,7 +50,7 @@ def runs(searched: Path, how: Setting) -> list[Run]:
     policy = {bits: str(searched / f"w{bits}a8.toml") for bits in (8, 4, 3)}
     integers = tuple(word for bits in (8, 4, 3) for word in ("--quant", f"int{bits}/int8"))
     formats = ("--quant", "e2m1/e4m3", "--quant", "e1m1/e4m3")
-    learned = ("--method", "chen2024", *TENSOR, *formats, *how.rounding(None))
+    learned = ("--method", "chen2024", *TENSOR, *formats, *how.rounding(None), *how.searching)
     q_diffusion = ("--method", "q-diffusion", "--quant", "int8/int8", "--quant", "int4/int8", *how.rounding(None))
     return [
         Run(

@@ -50,7 +50,7 @@ def paper(searched: Path, how: Setting) -> list[Cell]:
         policy = str(searched / f"w{bits}a8.toml")
         cells.append(Cell(name=f"FP{bits}/FP8 nearest", words=("--policy", policy)))
         if bits < 8:
-            learned = ("--method", "chen2024", "--quant", f"{fmt}/e4m3", *TENSOR, *how.rounding(None))
+            learned = ("--method", "chen2024", "--quant", f"{fmt}/e4m3", *TENSOR, *how.rounding(None), *how.searching)
             cells.append(Cell(name=f"FP{bits}/FP8 learned", words=learned))
             cells.append(Cell(name=f"INT{bits}/INT8 nearest", words=("--quant", f"int{bits}/int8", *TENSOR)))
     return cells

@@ -18,6 +18,7 @@ from fpsim.cost.result import Estimate
 from fpsim.cost.throughput import best_batch
 from fpsim.cost.workload import Model, load
 from fpsim.errors import FpsimError
+from fpsim.number.user_files import check_name
 
 
 def execute(options: Mapping[str, Any], output: str) -> None:
@@ -70,8 +71,15 @@ def _too_large(found: Estimate) -> str:
 
 
 def _check_plot(file: str | None) -> None:
-    if file is not None and Path(file).suffix.lower() not in (".png", ".svg"):
+    """Refuse before any work a plot that cannot be written."""
+    if file is None:
+        return
+    check_name(path := Path(file))
+    if path.suffix.lower() not in (".png", ".svg"):
         raise FpsimError(f"{file}: a plot is written as .png or .svg")
+    if path.is_dir() or not path.parent.is_dir():
+        wrong = "it is a folder" if path.is_dir() else f"the folder {str(path.parent)!r} is not there; make it first"
+        raise FpsimError(f"{file}: {wrong}")
 
 
 def _plot(found: list[Estimate], path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from fpsim.cost.device import Device
 from fpsim.cost.device_table import device as read_device
+from fpsim.cost.device_table import shown
 from fpsim.cost.parameters import NAMES, Parameters, Spread, largest, starting
 from fpsim.errors import FpsimError
 from fpsim.number.user_files import parse_toml, read_text
@@ -19,6 +20,8 @@ from fpsim.number.user_files import parse_toml, read_text
 #: The calibration to published measurements; ``experiments/cost_validation.py --write`` makes it.
 BUILTIN = Path(__file__).with_name("calibration.toml")
 LEVELS = ("calibrated", "measured")
+#: Of a parameter that makes sense: times of nanoseconds to minutes, factors of thousandths to thousands.
+_LEAST, _LARGEST, _MOST_PERCENT = 1e-12, 1e3, 1e6
 _TABLES = ("spread", "values", "devices", "device")
 _KEYS = ("level", "source", "mape", "computes", *_TABLES)
 
@@ -58,17 +61,17 @@ def loads(text: str, file: str) -> Calibration:
     table = parse_toml(text, file)
     unknown = [key for key in table if key not in _KEYS]
     if unknown:
-        raise FpsimError(f"{file}: unknown key {unknown[0]!r}; a calibration has {', '.join(_KEYS)}")
+        raise FpsimError(f"{file}: unknown key {shown(unknown[0])}; a calibration has {', '.join(_KEYS)}")
     if table.get("level") not in LEVELS:
-        raise FpsimError(f"{file}: key 'level' is {table.get('level')!r}; it is one of {', '.join(LEVELS)}")
+        raise FpsimError(f"{file}: key 'level' is {shown(table.get('level'))}; it is one of {', '.join(LEVELS)}")
     for key in _TABLES:
         if not isinstance(table.get(key, {}), dict):
             raise FpsimError(f"{file}: key {key!r} is no table; write [{key}]")
     mape, computes = table.get("mape", math.nan), table.get("computes", [])
-    if not isinstance(mape, int | float) or isinstance(mape, bool):
-        raise FpsimError(f"{file}: key 'mape' is {mape!r}; it is a number of percent")
+    if not _is_number(mape) or not (mape != mape or 0 <= mape <= _MOST_PERCENT):
+        raise FpsimError(f"{file}: key 'mape' is {shown(mape)}; it is a number of percent")
     if not isinstance(computes, list) or not all(isinstance(name, str) for name in computes):
-        raise FpsimError(f"{file}: key 'computes' is {computes!r}; it is a list of compute types")
+        raise FpsimError(f"{file}: key 'computes' is {shown(computes)}; it is a list of compute types")
     values = _numbers(table.get("values", {}), f"{file}: [values]", NAMES)
     spread = _numbers(table.get("spread", {}), f"{file}: [spread]", Spread.__slots__)
     base = starting()
@@ -79,7 +82,7 @@ def loads(text: str, file: str) -> Calibration:
         computes=tuple(computes),
         mape=float(mape),
         spread=Spread(**{name: max(1.0, spread.get(name, getattr(base.spread, name))) for name in Spread.__slots__}),
-        source=str(table.get("source", file)),
+        source=_source(table, file),
     )
     return Calibration(parameters=parameters, devices=_own(table.get("device", {}), file))
 
@@ -117,11 +120,12 @@ def _builtin() -> Calibration:
 def _numbers(table: Mapping[str, Any], where: str, known: tuple[str, ...] | None) -> dict[str, float]:
     for key, value in table.items():
         if known is not None and key not in known:
-            raise FpsimError(f"{where}: unknown key {key!r}; known are {', '.join(known)}")
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not 0 < value <= largest(key if key in NAMES else "t0") or math.isinf(value):
-            most = f" and at most {largest(key):g}" if key in NAMES else ""
-            raise FpsimError(f"{where}: key {key!r} is {value!r}; it needs a number above 0{most}")
+            raise FpsimError(f"{where}: unknown key {shown(key)}; known are {', '.join(known)}")
+        most = min(largest(key if key in NAMES else "t0"), _LARGEST)
+        if not _is_number(value) or not _LEAST <= value <= most:
+            raise FpsimError(
+                f"{where}: key {shown(key)} is {shown(value)}; it needs a number from {_LEAST:g} to {most:g}"
+            )
     return {key: float(value) for key, value in table.items()}
 
 
@@ -129,9 +133,20 @@ def _own(tables: Mapping[str, Any], file: str) -> dict[str, Device]:
     found = {}
     for name, table in tables.items():
         if not isinstance(table, dict):
-            raise FpsimError(f"{file}: [device] holds {name!r}, which is no table; write [device.NAME]")
+            raise FpsimError(f"{file}: [device] holds {shown(name)}, which is no table; write [device.NAME]")
         try:
             found[name] = read_device(name, table, None, file)
         except FpsimError as error:
-            raise FpsimError(f"{file}: [device.{name}]: {error}") from None
+            raise FpsimError(f"{file}: [device.{name if name.isprintable() else shown(name)}]: {error}") from None
     return found
+
+
+def _source(table: Mapping[str, Any], file: str) -> str:
+    source = table.get("source", file)
+    if not isinstance(source, str):
+        raise FpsimError(f"{file}: key 'source' is {shown(source)}; it is a text")
+    return source
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

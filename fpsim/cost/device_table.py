@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +16,8 @@ _FIGURES = {
     "l2_mib": ("l2", 2.0**20, 1e5),
     "tdp_w": ("tdp", 1.0, 1e5),
 }
+#: Of any key's unit; far below what anybody would build, and far above what overflows in a quotient.
+_LEAST = 1e-6
 _TERA, _MOST_TERA, _MOST_MHZ, _MOST_PROCESSORS = 1e12, 1e7, 1e5, 10**6
 _TEXTS = {"label": None, "kind": KINDS, "architecture": ARCHITECTURES, "mode": None}
 _KEYS = (*_TEXTS, *_FIGURES, "inherit", "aliases", "source", "confidence", "processors", "clock_mhz", "peaks", "notes")
@@ -69,7 +70,10 @@ def device(name: str, table: Mapping[str, Any], base: Device | None, file: str) 
 
 def shown(value: Any) -> str:
     """Return a value as an error quotes it, in one line that is not too long."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of thousands of digits, or tables in tables
+        return "a value of excessive length"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
@@ -117,8 +121,10 @@ def _count(value: Any, path: tuple[str, ...]) -> int:
 def _number(value: Any, path: tuple[str, ...], most: float) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool) or value != value:
         raise TableError(path, f"{shown(value)} is not a number")
-    if not 0 < value <= most or not math.isfinite(value):
-        raise TableError(path, f"{shown(value)} is not in the range 0 to {most:g} of the key's unit; check the unit")
+    if not _LEAST <= value <= most:
+        raise TableError(
+            path, f"{shown(value)} is not in the range {_LEAST:g} to {most:g} of the key's unit; check the unit"
+        )
     return float(value)
 
 

@@ -16,6 +16,7 @@ from fpsim.cost.modules import Inputs, trace_module
 from fpsim.cost.operations import Component, Trace
 from fpsim.cost.scaling import scaled
 from fpsim.errors import FpsimError
+from fpsim.number.user_files import check_name
 
 __all__ = ["trace", "trace_batches", "trace_module"]
 
@@ -85,6 +86,7 @@ def _find(model: str | Path) -> Model:
     if isinstance(model, str) and model in names():
         return lookup(model)
     folder = Path(model)
+    check_name(folder)
     return read_folder(folder) if folder.is_dir() else lookup(str(model))
 
 

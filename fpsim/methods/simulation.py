@@ -10,7 +10,7 @@ from typing import Any
 
 from fpsim.errors import FpsimError
 from fpsim.measure.paired import paired_scores
-from fpsim.methods import registry, run_arithmetic
+from fpsim.methods import registry, run_arithmetic, run_cost
 from fpsim.methods.calibration import Calibration, calibrate
 from fpsim.methods.job import Job
 from fpsim.methods.request import REFERENCE, Request, Row
@@ -79,6 +79,7 @@ def simulate(request: Request, model: LoadedModel, out: Path, progress: Progress
         "command": request.command,
         "reference": {"label": REFERENCE, "images": "images/full-precision.npz"},
         "rows": rows,
+        "cost": run_cost.record(request, model, rows, course),
     }
 
 

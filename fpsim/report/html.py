@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fpsim.report.bins_table import bins_tables
+from fpsim.report.cost_table import cost_section
 from fpsim.report.files import load_rows, load_run, write_atomically
 from fpsim.report.parts import card, escape, facts, layer_table, left_table, signed, summary_table
 from fpsim.report.plots import plot_svg
@@ -59,6 +60,7 @@ def _page(run: Mapping[str, Any], images: list[tuple[str, NDArray[np.uint8]]]) -
         f'<h2>Summary</h2><div class="scroll">{summary_table(run)}</div><p class="note">{_SUMMARY_NOTE}</p>',
         _pictures(run, images),
         _plots(run),
+        cost_section(run),
         "<h2>Layer by layer</h2>",
         *(_row_details(row) for row in run["rows"]),
         f'<h2>Environment</h2><div class="card">{facts(run["environment"])}</div>',

@@ -38,6 +38,7 @@ td.number { white-space: nowrap; }
 .summary td { font-size: .95rem; }
 .summary td:first-child { min-width: 15rem; overflow-wrap: anywhere; }
 .summary small { display: block; color: var(--soft); font-size: .8rem; line-height: 1.4; }
+.cost tbody th { color: var(--ink); vertical-align: top; overflow-wrap: anywhere; min-width: 8rem; }
 .layers td { white-space: nowrap; padding-top: .2rem; padding-bottom: .2rem; }
 .layers thead th { position: sticky; top: 0; background: var(--paper); }
 th button { all: unset; cursor: pointer; }

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 sys.path.insert(0, str(EXPERIMENTS))
@@ -101,20 +102,33 @@ def test_ranks_read_harms_or_importance() -> None:
         "harm mse widths": {"harm": harm[::-1], "importance": None},
         "harm orm widths": {"harm": harm[::-1], "importance": [1, 2, 3, 4]},
     }
-    model: Any = SimpleNamespace(denoiser=__import__("torch").nn.Linear(2, 2))
+    model: Any = SimpleNamespace(denoiser=torch.nn.Linear(2, 2))
     measures = Measures(model, How(), Path(), store)
     assert ranks(measures, ("orm", "mse"), "widths", "int4") == pytest.approx({"orm": 1.0, "mse": -1.0})
 
 
+class Means(torch.nn.Module):
+    """A network for KID."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.adaptive_avg_pool2d(x, 2).flatten(1)
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_a_run_keeps_what_it_finds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["mixed_precision.py", "--smoke"])
+    torch.jit.trace(Means(), torch.zeros(1, 3, 16, 16)).save("net.pt")
+    monkeypatch.setattr(sys, "argv", "mixed_precision.py --smoke --features net.pt".split())
     mixed_precision.main()
     text = capsys.readouterr().out
     assert "8 of 8 points finished" in text
     assert "orm is number " in text
+    scored = text[text.index("KID against") :].splitlines()
+    names = [line[:32].strip() for line in scored[3:]]
+    assert names[:2] == ["full precision, other noise", "int4"]
+    assert "orm, 4.5 bits" in names[2:]
     assert (tmp_path / "runs/mixed_precision/smoke/mixed_precision.png").is_file()
     monkeypatch.setattr(Lab, "images", lambda *_: pytest.fail("sampled again"))
     monkeypatch.setattr(Measures, "_measure", lambda *_: pytest.fail("measured again"))

@@ -25,6 +25,7 @@ GOOD: Mapping[str, Words] = {
     "search": ("search", "--bits", "8"),
     "simulate": ("simulate", "--quant", "int8/int8", "--out", "run"),
     "allocate": ("allocate", "--budget", "4.5bpw"),
+    "cost": ("cost", "--model", "bundled", "--device", "h100-sxm"),
 }
 #: What may stand beside them.
 HARMLESS: Mapping[str, Sequence[Words]] = {
@@ -53,6 +54,10 @@ HARMLESS: Mapping[str, Sequence[Words]] = {
         "| --gap 0 | --json | --split all | --scale max | --weights-granularity block:32 | --out new.toml"
         "| --plot new.svg"
     ),
+    "cost": _pieces(
+        "| --batch 1,8 | --weights e4m3 --acts int8 | --device b200,orin-agx@30w | --steps 4 | --cfg | --by layer"
+        "| --runtime tensorrt | --attention naive | --quantize-ops separate --act-scales dynamic | --dtype bf16 | --csv"
+    ),
 }
 INTEGERS: Mapping[str, Sequence[str]] = {
     "compare": ("--samples", "--seed"),
@@ -71,6 +76,7 @@ INTEGERS: Mapping[str, Sequence[str]] = {
         *("--timestep-bins", "--timesteps", "--calibration-images", "--sensitivity-images", "--measure-seed"),
         *("--front", "--steps", "--batch-size", "--seed"),
     ),
+    "cost": ("--steps", "--batch"),
 }
 REALS: Mapping[str, Sequence[str]] = {
     "search": ("--guidance-scale",),
@@ -95,6 +101,10 @@ CHOICES: Mapping[str, Sequence[str]] = {
     "allocate": (
         *("--budget", "--measure", "--formats", "--acts", "--weights-granularity", "--acts-granularity", "--scale"),
         *("--orm-aggregate", "--orm-weighting", "--split", "--dtype", "--backend", "--plot"),
+    ),
+    "cost": (
+        *("--device", "--batch", "--runtime", "--attention", "--quantize-ops", "--act-scales", "--dtype", "--by"),
+        *("--weights", "--acts", "--plot", "--model"),
     ),
 }
 _CHEN, _QDIFF = ("--method", "chen2024"), ("--method", "q-diffusion")
@@ -137,6 +147,7 @@ FILES: Mapping[str, Sequence[str]] = {
     "search": ("--prompts",),
     "simulate": ("--formats-file", "--policy", "--prompts"),
     "allocate": ("--formats-file", "--prompts"),
+    "cost": ("--devices", "--calibration", "--policy", "--formats-file"),
 }
 CONTRADICTIONS: Mapping[str, Sequence[Words]] = {
     "formats": _pieces("e5m2 | --bias 9999 | --specials fnuz --bias -5000"),
@@ -186,5 +197,17 @@ CONTRADICTIONS: Mapping[str, Sequence[Words]] = {
         "| --acts-granularity channel | --work in.safetensors | --guidance-scale nan | --batch-size 0 | --steps 0"
         "| --formats mxfp4,e9m9",
         *((option, name) for option in ("--out", "--work", "--plot") for name in ("", " ", "\0", "\ud800")),
+    ),
+    "cost": _pieces(
+        "--weights e4m3 --policy zero.toml | --device nope | --device , | --batch 0 | --batch 1,x | --batch 9999999"
+        "| --batch best,, --by nope | --device orin-agx@7w | --batch 1000000 | --steps 0 | --steps 10001 | --dtype fp8"
+        "| --plot x.pdf | --plot missing/x.png | --weights none,int8 | --acts e9m9 | --json --csv | extra"
+        "| calibrate --device-name a | calibrate --out x.toml | calibrate --device-name a --out x.toml --threads 0"
+        "| calibrate --device-name a --out x.toml --seconds 0 | calibrate --device-name a --out x.toml --tdp-w nan"
+        "| calibrate --device-name a --out x.toml --model nope | --model garbage.toml | --model folder.json",
+        *((option, name) for option in ("--device", "--batch", "--model", "--plot") for name in ("", "\0", "\ud800")),
+        ("--batch", "9" * 5000),
+        ("--device", "x" * 5000),
+        ("--batch", "²"),
     ),
 }

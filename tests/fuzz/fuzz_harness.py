@@ -28,6 +28,8 @@ WANTED = {
     "formats files": 1500,
     "formats files, binary": 500,
     "policies": 1350,
+    "devices files": 250,
+    "calibrations": 250,
     "flags": 1500,
     "simulate flags": 680,
     "places": 620,

@@ -24,7 +24,7 @@ from fpsim.model.load import LoadedModel
 def test_the_record_has_everything(done: Any, model: LoadedModel) -> None:
     run, out = done
     assert list(run) == [
-        "fpsim", "run_hash", "model", "sampling", "quantization", "environment", "command", "reference", "rows",
+        "fpsim", "run_hash", "model", "sampling", "quantization", "environment", "command", "reference", "rows", "cost",
     ]  # fmt: skip
     assert run["model"]["sha256"] == model.sha256
     assert run["sampling"]["scheduler"] == "DDIMScheduler"
