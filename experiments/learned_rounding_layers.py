@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import torch
 
@@ -66,7 +67,8 @@ def main() -> None:
         print(f"{'':44s}{'':18s}{'inputs seen':>18s}{'unseen':>18s}")
         print(f"{'layer':44s}{'weight':18s}{'descent':>9s}{'learned':>9s}{'descent':>9s}{'learned':>9s}{'changed':>9s}")
         lines = []
-        for line in measured(model, seen, unseen, args.weights, granularity, read_options(chosen)):
+        found = measured(model, seen, unseen, args.weights, granularity, read_options(chosen))
+        for line in islice(found, 5 if args.smoke else None):
             lines.append(line)
             shape = "x".join(map(str, line.shape))
             print(f"{line.name:44s}{shape:18s}{line.seen[0]:9.3f}{line.seen[1]:9.3f}"

@@ -112,7 +112,7 @@ def zeros(how: Setting, folder: Path, *, smoke: bool) -> list[Zeros]:
         policy = folder / f"w{bits}.toml"
         if not policy.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            called(["search", "--weights-bits", str(bits), *how.sampling, "--out", str(policy)])
+            called(["search", "--weights-bits", str(bits), *how.sampling, *how.searching, "--out", str(policy)])
         words[f"FP{bits}"] = ("--policy", str(policy))
         if bits == 4:
             method = ("--method", "chen2024", "--quant", "e2m1/none", *how.rounding(300), *how.searching)
