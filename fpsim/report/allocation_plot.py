@@ -29,6 +29,6 @@ def write_allocation_plot(shown: Mapping[str, Any], path: Path) -> None:
     require("matplotlib")
     buffer = io.BytesIO()
     metadata = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
-    with plots._style():
+    with plots.plot_style():
         allocation_figure(shown).savefig(buffer, format=kind, dpi=160, metadata=metadata, facecolor="white")
     write_atomically(path, buffer.getvalue())

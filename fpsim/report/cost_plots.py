@@ -46,7 +46,7 @@ def write(draw: Callable[[], Figure], path: Path, *, dpi: int = 110) -> None:
     if kind not in ("png", "svg"):
         raise FpsimError(f"{path}: a plot is written as .png or .svg")
     buffer = io.BytesIO()
-    with plots._style():
+    with plots.plot_style():
         metadata = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
         draw().savefig(buffer, format=kind, dpi=dpi, metadata=metadata, facecolor="white")
     write_atomically(path, buffer.getvalue())

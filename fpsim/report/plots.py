@@ -99,7 +99,7 @@ def _render(name: str, run: Mapping[str, Any], kind: str) -> bytes:
     if name not in PLOTS:
         raise FpsimError(f"no plot is called {name!r}: choose one of {', '.join(PLOTS)}")
     buffer = io.BytesIO()
-    with _style():
+    with plot_style():
         metadata = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
         background = "white" if kind == "png" else "none"
         PLOTS[name](run).savefig(buffer, format=kind, dpi=160, metadata=metadata, facecolor=background)
@@ -107,7 +107,7 @@ def _render(name: str, run: Mapping[str, Any], kind: str) -> bytes:
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def plot_style() -> Iterator[None]:
     """matplotlib's own defaults and ours, whatever a user's matplotlibrc says, and back."""
     import matplotlib
 
