@@ -19,7 +19,7 @@ CHEAP = 5
 #: Without the widths at which a layer collapses: a measure that sees bits alone cannot choose those.
 NARROW, NARROW_MEASURES = "from int4", ("orm", "random", "output-mse")
 #: Which measures draw the front beside the common budgets.
-FRONT_MEASURES = ("fisher", "output-mse")
+FRONT_MEASURES = ("mse", "fisher", "output-mse")
 BUDGETS, FRONT_BUDGETS = (4.0, 4.5, 6.0), (3.5, 5.0, 5.5, 6.5, 7.0)
 #: Inputs of every layer, for all points but those that compare inputs: 8 bits, static scales per tensor.
 ACTS = "int8"
