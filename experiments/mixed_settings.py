@@ -27,6 +27,8 @@ INTEGERS = ("int2", "int3", "int4", "int5", "int6", "int7", "int8")
 FLOATS = ("e2m0", "e2m1", "e2m2", "e2m3", "e3m2", "e4m3")
 #: Uniform formats of the size of a 4.5-bit budget: scales of blocks cost half a bit.
 BLOCKED = (("int4", "block:64"), ("e2m1", "block:64"))
+#: Formats that bring blocks and scales of their own.
+BLOCK_FORMATS = ("nvfp4", "mxfp4", "mxfp6-e2m3")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +94,7 @@ class Point:
         """Its name in tables."""
         if self.mixed:
             return f"{self.name}, {self.budget:g} bits"
-        return self.name if self.granularity == "channel" else f"{self.name} {self.granularity}"
+        return f"{self.name} {self.granularity}" if self.granularity.startswith("block") else self.name
 
 
 def tiers(how: How) -> Iterator[list[Point]]:
@@ -108,6 +110,7 @@ def tiers(how: How) -> Iterator[list[Point]]:
         yield [_mixed("formats", name, budget) for name in names for budget in BUDGETS]
     yield [*bins(("int6", "int8", "e4m3"), (1, 8)), *splits(("int4", "int3"))]
     yield [Point(group="uniform", name=name) for name in ("int3", "int5", "e2m0", "e2m2", "e3m2", "int2", "int7")]
+    yield [Point(group="uniform", name=name, granularity="tensor") for name in BLOCK_FORMATS]
     yield [_mixed(NARROW, name, budget) for name in NARROW_MEASURES for budget in BUDGETS[1:]]
     yield [_mixed("formats", name, 3.0) for name in MEASURES]
     yield [_mixed("widths", name, budget) for name in MEASURES for budget in (*BUDGETS, 3.0)]

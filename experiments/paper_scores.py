@@ -30,7 +30,7 @@ from paper_tables import TENSOR, search
 from fpsim.features.images import read
 
 FEATURES = 2048
-#: Seeds of images are the run's seed plus the image's index; this one is far from all others.
+#: Seed of images of other noise.
 OTHER = 1_000_000
 #: Images of a smoke test: precision and recall look at the third-nearest neighbour.
 SMOKE = 8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ from mixed_images import Lab, mean_psnr, psnr  # noqa: E402
 from mixed_measures import Measures, ranks  # noqa: E402
 from mixed_plot import draw  # noqa: E402
 from mixed_rows import Row, ranking, rival, verdicts  # noqa: E402
+from mixed_scores import FULL, scored_points, scores_table  # noqa: E402
 from mixed_settings import FAMILIES, SMOKE, How, Point, tiers  # noqa: E402
 from mixed_tables import pairs_table, points_table  # noqa: E402
 
@@ -52,6 +54,26 @@ def test_the_rival_is_the_smallest_that_is_not_smaller(found: list[Row]) -> None
     ]
     better = row("e1m2", 410, 30, 30)
     assert rival([*found, better], by["fisher", 4], integer=False) is better
+
+
+def test_sets_are_scored_once_and_only_finished_ones_are_shown(found: list[Row], tmp_path: Path) -> None:
+    names = [(point.name, point.budget) for point in scored_points(found)]
+    assert names[:5] == [(FULL.name, 0), ("fisher", 4), ("int4", 0), ("e2m1", 0), ("orm", 4)]
+    assert len(set(names)) == len(names) == 11  # e4m3 is a rival twice, int8 is not there
+    folder = tmp_path / "scored-8"
+    folder.mkdir()
+    kid = {"formats-fisher-4-bits": (0.001, 0.002), "uniform-int4": (0.004, 0.003), "uniform-e2m1": (0.0005, 0.003)}
+    for name, values in kid.items():
+        for seed, value in enumerate(values):
+            scores = [{"metric": "kid", "value": value}]
+            (folder / f"{name}-{seed}.json").write_text(json.dumps({"scores": scores}), encoding="utf-8")
+    lab: Any = SimpleNamespace(folder=tmp_path, how=How(seeds=(0, 1), scored=8), fresh=False)
+    title, heading, *rows, first, second = scores_table(lab, found, Path("features.pt"))
+    assert title.startswith("2 sets of 8 images") and "FID" not in heading
+    assert [each.split()[0] for each in rows] == ["fisher,", "int4", "e2m1"]
+    assert "1.50 ± 0.71" in rows[0]
+    assert first.endswith("KID smaller by 2.00 ± 1.41, in 2 of 2 sets: nearer")
+    assert second.endswith("in 1 of 2 sets: undecided")
 
 
 def test_the_verdict_says_what_lost_too(found: list[Row]) -> None:
@@ -127,8 +149,8 @@ def test_a_run_keeps_what_it_finds(
     assert "orm is number " in text
     scored = text[text.index("KID against") :].splitlines()
     names = [line[:32].strip() for line in scored[3:]]
-    assert names[:2] == ["full precision, other noise", "int4"]
-    assert "orm, 4.5 bits" in names[2:]
+    assert names[0] == "full precision, other noise"
+    assert {"orm, 4.5 bits", "random, 4.5 bits", "e4m3"} <= set(names[1:])
     assert (tmp_path / "runs/mixed_precision/smoke/mixed_precision.png").is_file()
     monkeypatch.setattr(Lab, "images", lambda *_: pytest.fail("sampled again"))
     monkeypatch.setattr(Measures, "_measure", lambda *_: pytest.fail("measured again"))
