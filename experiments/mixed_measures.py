@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mixed_settings import FAMILIES, How, Point
+from mixed_settings import ENDS, ENDS_FORMAT, FAMILIES, How, Point
 
 import fpsim
 from fpsim.methods.allocation_request import AllocationRequest, Limit
@@ -72,11 +72,15 @@ class Measures:
         return [row[FAMILIES[family].index(fmt)] for row in kept["harm"]]
 
     def _uniform(self, point: Point) -> Chosen:
-        weights = spec(None if point.name == "none" else fpsim.format(point.name), point.granularity, "mse")
         policy = Policy.uniform(point.name, point.acts, weights_granularity=point.granularity, timestep_bins=point.bins)
+        for match in ENDS if point.group == "ends" else ():
+            ends = spec(fpsim.format(ENDS_FORMAT), "channel", "mse")
+            policy = policy.rule(match, weights=ends, acts=policy.rules[0].acts)
         split = find_splits(self.model.denoiser, point.split)
-        size = sum(self._bytes(module, weights, split.get(name, 0)) for name, module in self.layers)
-        return Chosen(policy=policy, bytes=size, counts={point.name: len(self.layers)})
+        weights = {name: policy.layer(name).weights for name, _ in self.layers}
+        size = sum(self._bytes(module, weights[name], split.get(name, 0)) for name, module in self.layers)
+        names = ["none" if each is None else each.format.name for each in weights.values()]
+        return Chosen(policy=policy, bytes=size, counts={name: names.count(name) for name in dict.fromkeys(names)})
 
     @staticmethod
     def _bytes(module: Any, weights: TensorSpec | None, split: int) -> int:

@@ -49,6 +49,8 @@ def _panel(panel: Any, found: list[Row], family: str) -> None:
         here = [row for row in of(found, "uniform") if row.point.name.startswith("int") == integer]
         style = {"markerfacecolor": "none", "markersize": 8, "linestyle": "none"}
         _series(panel, here, color=INK, marker=marker, label=label, **style)
+        ends = [row for row in of(found, "ends") if row.point.name.startswith("int") == integer]
+        _series(panel, ends, color=INK, marker=marker, label=f"{label}, ends int8", markersize=5, linestyle="none")
         for row in here:
             right = integer or row.point.granularity != "channel"
             where: dict[str, Any] = {"textcoords": "offset points", "fontsize": 7, "ha": "left" if right else "right"}

@@ -102,6 +102,7 @@ def verdicts(found: list[Row]) -> Iterator[str]:
             for row in sorted(of(found, family), key=lambda row: row.point.budget):
                 if row.point.name == ranked[0][0] and row.point.budget in BUDGETS:
                     yield from _against_uniform(found, row)
+            yield from _against_ends(found, of(found, family), ranked[0][0])
     yield from _paired(found, "sqnr", "orm")
     yield from _paired(found, "random", "orm")
     yield _like_fp8(found)
@@ -110,17 +111,28 @@ def verdicts(found: list[Row]) -> Iterator[str]:
 def _against_uniform(found: list[Row], ours: Row) -> Iterator[str]:
     for integer in (True, False):
         theirs = rival(found, ours, integer=integer)
-        if theirs is None:
-            continue
-        margins = apart(ours, theirs)
-        won = sum(margin > 0 for margin in margins)
-        held = "lower error" if won == len(margins) else "higher error" if won == 0 else "undecided"
-        sizes = f"{ours.bits:.2f} bits ({ours.level:.2f} dB) against uniform {theirs.point.label} at {theirs.bits:.2f}"
-        images = spread([a - b for a, b in zip(ours.mean, theirs.mean, strict=True)]).strip()
-        yield (
-            f"  {ours.point.name} at {sizes} ({theirs.level:.2f} dB): {spread(margins).strip()} dB "
-            f"(mean of images {images}),\n    better in {won} of {len(margins)} seeds: {held}"
-        )
+        if theirs is not None:
+            yield from _against(ours, theirs)
+
+
+def _against_ends(found: list[Row], family: list[Row], best: str) -> Iterator[str]:
+    """The largest policy of a measure that is not larger than uniform formats with wide first and last layers."""
+    for theirs in of(found, "ends"):
+        smaller = [row for row in family if row.point.name == best and row.bytes <= theirs.bytes]
+        if smaller:
+            yield from _against(max(smaller, key=lambda row: row.bytes), theirs)
+
+
+def _against(ours: Row, theirs: Row) -> Iterator[str]:
+    margins = apart(ours, theirs)
+    won = sum(margin > 0 for margin in margins)
+    held = "lower error" if won == len(margins) else "higher error" if won == 0 else "undecided"
+    sizes = f"{ours.bits:.2f} bits ({ours.level:.2f} dB) against uniform {theirs.point.label} at {theirs.bits:.2f}"
+    images = spread([a - b for a, b in zip(ours.mean, theirs.mean, strict=True)]).strip()
+    yield (
+        f"  {ours.point.name} at {sizes} ({theirs.level:.2f} dB): {spread(margins).strip()} dB "
+        f"(mean of images {images}),\n    better in {won} of {len(margins)} seeds: {held}"
+    )
 
 
 def _paired(found: list[Row], name: str, rival_name: str) -> Iterator[str]:

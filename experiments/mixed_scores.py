@@ -23,15 +23,16 @@ FULL = Point(group="full", name="full precision, other noise")
 
 
 def matches(found: list[Row]) -> list[tuple[Row, list[Row]]]:
-    """The best measure's row at each budget, and the uniform rows that it is to beat."""
+    """The best measure's row at each budget, and the uniform rows that it is to beat: see :mod:`mixed_rows`."""
     family = next(name for name in ("formats", *FAMILIES) if ranking(found, name))
     best = ranking(found, family)[0][0]
     ours = {row.point.budget: row for row in of(found, family) if row.point.name == best}
-    return [
-        (ours[budget], [each for each in (rival(found, ours[budget], integer=kind) for kind in (True, False)) if each])
-        for budget in BUDGETS
-        if budget in ours
-    ]
+    return [(ours[budget], _rivals(found, ours[budget])) for budget in BUDGETS if budget in ours]
+
+
+def _rivals(found: list[Row], ours: Row) -> list[Row]:
+    sized = [each for each in (rival(found, ours, integer=kind) for kind in (True, False)) if each]
+    return [*sized, *(row for row in of(found, "ends") if row.bytes >= ours.bytes and row.bits < ours.bits + 0.2)]
 
 
 def scored_points(found: list[Row]) -> list[Point]:

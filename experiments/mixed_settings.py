@@ -29,6 +29,8 @@ FLOATS = ("e2m0", "e2m1", "e2m2", "e2m3", "e3m2", "e4m3")
 BLOCKED = (("int4", "block:64"), ("e2m1", "block:64"))
 #: Formats that bring blocks and scales of their own.
 BLOCK_FORMATS = ("nvfp4", "mxfp4", "mxfp6-e2m3")
+#: The rule of thumb: first and last layer and the timestep's embedding stay at 8 bits, the others are alike.
+ENDS, ENDS_FORMAT, ENDS_FORMATS = ("conv_in", "conv_out", "time_embedding.*"), "int8", ("int4", "e2m1", "int6", "e2m3")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +69,7 @@ class Point:
     """A quantized model.
 
     Args:
-        group: uniform, a family of :data:`FAMILIES`, bins or split.
+        group: uniform, ends (uniform but for :data:`ENDS`), a family of :data:`FAMILIES`, bins or split.
         name: of the weights' format, or of the measure.
         budget: bits a weight with scales, of a family's points.
         granularity: of the weights.
@@ -94,6 +96,8 @@ class Point:
         """Its name in tables."""
         if self.mixed:
             return f"{self.name}, {self.budget:g} bits"
+        if self.group == "ends":
+            return f"{self.name}, ends {ENDS_FORMAT}"
         return f"{self.name} {self.granularity}" if self.granularity.startswith("block") else self.name
 
 
@@ -111,6 +115,7 @@ def tiers(how: How) -> Iterator[list[Point]]:
     yield [*bins(("int6", "int8", "e4m3"), (1, 8)), *splits(("int4", "int3"))]
     yield [Point(group="uniform", name=name) for name in ("int3", "int5", "e2m0", "e2m2", "e3m2", "int2", "int7")]
     yield [Point(group="uniform", name=name, granularity="tensor") for name in BLOCK_FORMATS]
+    yield [Point(group="ends", name=name) for name in ENDS_FORMATS]
     yield [_mixed(NARROW, name, budget) for name in NARROW_MEASURES for budget in BUDGETS[1:]]
     yield [_mixed("formats", name, 3.0) for name in MEASURES]
     yield [_mixed("widths", name, budget) for name in MEASURES for budget in (*BUDGETS, 3.0)]
