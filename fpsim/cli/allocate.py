@@ -80,6 +80,20 @@ _OPTIONS = (
         help="Two quantizers where a U-Net concatenates; give 'fpsim simulate' the same.",
     ),
     click.option("--skip", multiple=True, metavar="GLOB", help="Layers left in full precision (repeatable)."),
+    click.option(
+        "--only",
+        multiple=True,
+        metavar="GLOB=LIST",
+        help="Formats that layers may have, such as 'conv_*=int8' (repeatable).",
+    ),
+    click.option("--only-acts", multiple=True, metavar="GLOB=LIST", help="The same for their inputs (repeatable)."),
+    click.option(
+        "--share",
+        multiple=True,
+        metavar="GLOB",
+        help="Layers of one module that match share formats, as kernels that fuse '*.to_[qkv]' need (repeatable).",
+    ),
+    click.option("--why", multiple=True, metavar="GLOB", help="Show every format's bytes and harm in such layers."),
     click.option("--front", type=int, help="Points of the Pareto front of the first budget; 24 with --plot."),
     click.option("--gap", type=float, default=1e-4, show_default=True, help="Relative gap at which the solver stops."),
     click.option("--seconds", type=float, default=30, show_default=True, help="Time after which it stops."),
@@ -110,12 +124,13 @@ def allocate(*, output: str, **options: Any) -> None:
     """Choose a number format for each layer within a budget.
 
     Measures what each format would harm in each layer, then solves an exact integer program for the least sum. The
-    result is an ordinary policy.
+    result is an ordinary policy. --front N also solves for N limits from the smallest to the largest.
 
     \b
     fpsim allocate --budget 4.5bpw --out mixed.toml
-    fpsim allocate --budget 4bpw --budget 6bpa --acts int4,e4m3,int8 --out mixed.toml --plot mixed.png
-    fpsim allocate --measure orm --formats int2,int3,int4,int5,int6,int7,int8 --budget 1.5MB --out mpq.toml
+    fpsim allocate --budget 4bpw --budget 6bpa --acts int4,e4m3,int8 --plot a.png
+    fpsim allocate --measure orm --formats int2,int3,int4,int6,int8 --budget 1.5MB
+    fpsim allocate --budget 4bpw --only 'conv_*=int8' --share '*.to_[qkv]'
     fpsim simulate --policy mixed.toml --out runs/mixed
     """
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,9 @@ def read_request(options: Mapping[str, Any]) -> AllocationRequest:
         bins=options["timestep_bins"],
         split=options["split"],
         skip=options["skip"],
+        only=_only("--only", options["only"]),
+        only_acts=_only("--only-acts", options["only_acts"]),
+        share=options["share"],
         front=(DRAWN if options["plot"] is not None else 0) if front is None else front,
         gap=options["gap"],
         seconds=options["seconds"],
@@ -83,6 +86,20 @@ def _specs(option: str, options: Mapping[str, Any], where: str) -> dict[str, Ten
     for name in names:
         fmt = None if name == "none" else resolve(name, files=options["files"])
         found[name] = spec(fmt, where, options["scale"])
+    return found
+
+
+def _only(option: str, texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Formats by glob, of texts such as ``conv_*=int8,e4m3``."""
+    found = {}
+    for text in texts:
+        glob, equal, names = text.rpartition("=")
+        listed = tuple(name.strip() for name in names.split(","))
+        if not equal or not glob or "" in listed:
+            raise FpsimError(f"{option} {text!r} is no GLOB=LIST; give such as 'conv_*=int8,e4m3'")
+        if glob in found:
+            raise FpsimError(f"{option}: {glob!r} is given twice")
+        found[glob] = listed
     return found
 
 

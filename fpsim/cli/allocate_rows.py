@@ -1,12 +1,11 @@
-"""An allocation as text, as a table for machines, and as JSON."""
+"""An allocation as one JSON document, from which tables and plots are made."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from typing import Any
 
-from fpsim.cli.render import Column, Table
 from fpsim.methods.allocation_costs import weight_bytes
 from fpsim.methods.allocation_request import AllocationRequest
 from fpsim.methods.mpq_diff import Allocated
@@ -14,8 +13,6 @@ from fpsim.model.load import LoadedModel
 from fpsim.quant.allocation.result import Allocation
 from fpsim.quant.allocation.sizes import element_bits
 from fpsim.quant.allocation.totals import Choice, harm_of
-
-_MACHINE = ("layer", "weights", "weight_bits", "acts", "act_bits", "parameters", "bytes", "harm")
 
 
 def document(request: AllocationRequest, model: LoadedModel, found: Allocated) -> dict[str, Any]:
@@ -31,6 +28,8 @@ def document(request: AllocationRequest, model: LoadedModel, found: Allocated) -
             "measure": request.measure,
             "settings": dict(request.settings),
             "harm": allocation.harm,
+            "harm_of_weights": math.fsum(row["harm"] for row in rows),
+            "harm_of_inputs": math.fsum(each for row in rows for each in row["act_harm"]),
             "unit": measured.harm.unit,
             "bound": allocation.bound,
             "gap": allocation.gap,
@@ -73,9 +72,26 @@ def layers(request: AllocationRequest, found: Allocated) -> list[dict[str, Any]]
                 "parameters": size.weights,
                 "bytes": int(sizes[place, chosen]),
                 "harm": float(measured.harm.weights[place, chosen]),
+                "act_harm": _act_harm(found, place),
+                "choices": choices(found, place, sizes[place].tolist()),
             }
         )
     return rows
+
+
+def choices(found: Allocated, place: int, sizes: Sequence[int]) -> dict[str, dict[str, float | int | None]]:
+    """What each format would cost and harm in a layer; harm is None where the format is not allowed."""
+    problem = found.allocation.problem
+    harms = [float(harm) if math.isfinite(harm) else None for harm in problem.harm[place]]
+    return {name: {"bytes": size, "harm": harm} for name, size, harm in zip(problem.weights, sizes, harms, strict=True)}
+
+
+def _act_harm(found: Allocated, place: int) -> list[float]:
+    """What a layer's inputs harm in each timestep bin; nothing where they are not chosen."""
+    allocation, harm = found.allocation, found.measured.harm.acts
+    if allocation.acts is None or harm is None:
+        return []
+    return [float(harm[place, chosen, number]) for number, chosen in enumerate(allocation.acts[place])]
 
 
 def _point(point: Allocation, parameters: int) -> dict[str, Any]:
@@ -83,77 +99,3 @@ def _point(point: Allocation, parameters: int) -> dict[str, Any]:
     harm = harm_of(point.problem, Choice(point.weights, point.acts))
     found = {"limit": use.limit, "used": use.used, "harm": harm, "gap": point.gap}
     return found | ({"bits_per_weight": 8 * use.used / parameters} if use.unit == "bytes" else {})
-
-
-def human(shown: Mapping[str, Any]) -> Table:
-    """Return the table for the eye."""
-    heads = ("layer", "weights", "inputs", "bytes", "harm", "parameters")
-    columns = tuple(
-        Column(name=head, right=head in ("bytes", "harm", "parameters"), optional=head == "parameters")
-        for head in heads
-    )
-    rows = [
-        (
-            row["layer"] or "(the model)",
-            row["weights"],
-            _joined(row["acts"]),
-            f"{row['bytes']:,}",
-            f"{row['harm']:.3g}",
-            f"{row['parameters']:,}",
-        )
-        for row in shown["layers"]
-    ]
-    return Table(columns=columns, rows=rows, comments=_comments(shown))
-
-
-def _joined(names: Sequence[str]) -> str:
-    return names[0] if len(set(names)) == 1 else " ".join(names)
-
-
-def _comments(shown: Mapping[str, Any]) -> tuple[str, ...]:
-    about = shown["allocation"]
-    chosen = Counter(row["weights"] for row in shown["layers"])
-    lines = [
-        f"{about['model']}: least {about['unit']} by measure {about['measure']}",
-        f"harm {about['harm']:.6g}, proven to within {about['gap']:.2g} of the least, {about['seconds']:.1f} s",
-        *(_budget(budget) for budget in shown["budgets"]),
-        f"weights: {about['bits_per_weight']:.3f} bits each with scales; whole model {about['model_bytes']:,} bytes",
-        "weights: " + ", ".join(f"{name} x {count}" for name, count in chosen.most_common()),
-    ]
-    inputs = Counter(name for row in shown["layers"] for name in row["acts"])
-    if set(inputs) != {"none"}:
-        lines.append("inputs: " + ", ".join(f"{name} x {count}" for name, count in inputs.most_common()))
-    if len(about["bins"]) > 1:
-        lines.append("inputs by timestep: " + ", ".join(about["bins"]))
-    return (*lines, *about["notes"])
-
-
-def _budget(budget: Mapping[str, Any]) -> str:
-    used, limit, least, most = (f"{budget[key]:,.10g}" for key in ("used", "limit", "least", "most"))
-    return f"{budget['name']}: {used} of {limit} {budget['unit']} ({least} to {most} possible)"
-
-
-def machine(shown: Mapping[str, Any]) -> Table:
-    """Return the table for programs; several inputs' formats are separated by spaces."""
-    cells = [[_cell(row[key]) for key in _MACHINE] for row in shown["layers"]]
-    return Table(columns=tuple(Column(name=name) for name in _MACHINE), rows=cells)
-
-
-def _cell(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def front_table(shown: Mapping[str, Any]) -> Table:
-    """Return the Pareto front for the eye."""
-    budget = shown["budgets"][0]
-    per_weight = ["bits a weight"] if "bits_per_weight" in shown["front"][0] else []
-    heads = [f"{budget['name']}, {budget['unit']}", *per_weight, "harm", "gap"]
-    rows = [
-        tuple(
-            [f"{point['used']:,.10g}"]
-            + ([f"{point['bits_per_weight']:.3f}"] if "bits_per_weight" in point else [])
-            + [f"{point['harm']:.6g}", f"{point['gap']:.1g}"]
-        )
-        for point in shown["front"]
-    ]
-    return Table(columns=tuple(Column(name=head, right=True) for head in heads), rows=rows, comments=("front",))

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import click
 
 from fpsim.cli.allocate_request import read_plot, read_request, read_work
-from fpsim.cli.allocate_rows import document, front_table, human, machine
+from fpsim.cli.allocate_rows import document
+from fpsim.cli.allocate_tables import front_table, human, machine, why_table
 from fpsim.cli.progress import Bar
 from fpsim.cli.render import plain_text, show
 from fpsim.cli.search_request import read_out
+from fpsim.errors import FpsimError
 from fpsim.methods.allocation_request import AllocationRequest
 from fpsim.methods.mpq_diff import allocate, measure
+from fpsim.model.layers import quantizable
 from fpsim.model.load import LoadedModel, load
 from fpsim.quant import policy_toml
 from fpsim.report.allocation_plot import write_allocation_plot
@@ -34,6 +38,9 @@ def execute(options: Mapping[str, Any], output: str) -> None:
     if plot is not None:
         require("matplotlib")
     model = load(options["model"], dtype=options["dtype"], device=options["device"])
+    for glob in options["why"]:
+        if not any(fnmatchcase(name, glob) for name, _ in quantizable(model.denoiser)):
+            raise FpsimError(f"--why {glob!r} matches no layer; give a glob such as 'conv_*'")
     _say_header(model, request)
     began = time.monotonic()
     with Bar() as bar:
@@ -50,8 +57,10 @@ def execute(options: Mapping[str, Any], output: str) -> None:
     if plot is not None:
         write_allocation_plot(shown, plot)
     show(output, lambda: human(shown), lambda: machine(shown), lambda: document(request, model, found))
-    if output == "text" and options["front"] is not None:
-        click.echo("\n" + plain_text(front_table(shown)), nl=False)
+    if output == "text":
+        more = [front_table(shown)] if options["front"] else []
+        for table in (*more, *(why_table(shown, glob) for glob in options["why"])):
+            click.echo("\n" + plain_text(table), nl=False)
     _say_end(time.monotonic() - began, out, plot)
 
 

@@ -15,6 +15,7 @@ from torch import nn
 from fpsim.errors import FpsimError
 from fpsim.methods.allocation_data import Probes, batch_of, record_probes, runs
 from fpsim.methods.allocation_latency import Network
+from fpsim.methods.allocation_problem import check_limits, check_names
 from fpsim.methods.allocation_request import AllocationRequest
 from fpsim.methods.importance import registry
 from fpsim.methods.importance.harm import Harm
@@ -28,6 +29,7 @@ from fpsim.model.split import find_splits
 from fpsim.quant.allocation.bins import TimestepBins
 from fpsim.quant.binned import TRAINED
 from fpsim.quant.policy import Policy
+from fpsim.sample import schedulers
 from fpsim.sample.store import RunFolder
 
 #: progress(what is running, finished parts of it, all its parts)
@@ -68,10 +70,15 @@ def measure(request: AllocationRequest, model: LoadedModel, folder: Path | None,
 
     Raises:
         FpsimError: a glob that matches no layer, a layer without calibration data, a format that a layer cannot take,
-            an option that the measure does not take, or a folder of another measurement.
+            an option that the measure does not take, a budget below the cheapest assignment, or a folder of another
+            measurement.
     """
     job, sizes = _job(request, model, folder, progress)
-    shares = job.shares  # a bin without a probe is refused before anything is measured
+    _ = job.shares  # a bin without a probe is refused before anything is measured
+    shares = np.array(job.bins.shares(_timesteps(request, model)))
+    images = min(request.spec.batch_size, request.images)  # more samples than images: the pipeline guides
+    network = Network(module=model.denoiser, guided=batch_of(job.probes.calls[0]) > images)
+    check_limits(request, sizes, network, shares, job.split)
     return Measured(
         sizes=sizes,
         harm=registry.measure(request.measure).harm(job),
@@ -79,7 +86,7 @@ def measure(request: AllocationRequest, model: LoadedModel, folder: Path | None,
         shares=shares,
         split=job.split,
         timesteps=job.probes.timesteps,
-        network=Network(module=model.denoiser, guided=model.kind == "text-to-image"),
+        network=network,
     )
 
 
@@ -90,6 +97,7 @@ def _job(
     settings = registry.settings(request.measure, request.settings)
     request.spec.check_kind(model.kind)
     layers = _layers(model.denoiser, request.skip)
+    check_names(request, list(layers))
     split = {name: at for name, at in find_splits(model.denoiser, request.split).items() if name in layers}
     probes = _probes(request, model, folder, progress)
     first = probes.calls[0]
@@ -110,6 +118,13 @@ def _job(
         backend=request.backend,
     )
     return job, sizes
+
+
+def _timesteps(request: AllocationRequest, model: LoadedModel) -> list[float]:
+    """Of all calls of the sampler, not of the probes alone: a mean over the run is a mean over these."""
+    scheduler = schedulers.make(request.spec.scheduler, model.scheduler)
+    schedulers.set_steps(scheduler, request.spec.steps)
+    return [float(t) for t in scheduler.timesteps]
 
 
 def _probes(request: AllocationRequest, model: LoadedModel, folder: Path | None, progress: Progress) -> Probes:

@@ -51,6 +51,9 @@ class AllocationRequest:
         bins: timestep bins of activations.
         split: a mode of :func:`fpsim.model.split.find_splits`.
         skip: globs of layers that are left alone.
+        only: formats of ``weights`` by glob: layers that match have one of them; of several globs all hold.
+        only_acts: the same of inputs.
+        share: globs; layers of one parent module that match one share their formats.
         front: points of the Pareto front of the first budget; 0 for none.
         gap, seconds: of the solver.
         dtype, device: where and in what the model runs.
@@ -71,6 +74,9 @@ class AllocationRequest:
     bins: int = 1
     split: str = "none"
     skip: tuple[str, ...] = ()
+    only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    only_acts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    share: tuple[str, ...] = ()
     front: int = 0
     gap: float = 1e-4
     seconds: float = 30.0
@@ -89,6 +95,8 @@ class AllocationRequest:
             raise FpsimError(f"--budget {twice.text!r}: another budget limits the same; give one of them")
         if self.bins > 1 and len(self.acts) > 1 and None in self.acts.values():
             raise FpsimError("'none' cannot be one of several formats over the timestep; leave it out of --acts")
+        for option, only, given in (("formats", self.only, self.weights), ("acts", self.only_acts, self.acts)):
+            _check_only(option, only, given)
         for name, value in (("--calibration-images", self.images), ("--timesteps", self.timesteps)):
             if value < 1:
                 raise FpsimError(f"{name} {value}: at least 1 is needed")
@@ -112,3 +120,14 @@ class AllocationRequest:
             "device": self.device,
             "backend": self.backend,
         }
+
+
+def _check_only(option: str, only: Mapping[str, tuple[str, ...]], given: Mapping[str, Any]) -> None:
+    """Refuse to restrict layers to what there is no choice of."""
+    own = "--only" if option == "formats" else "--only-acts"
+    if only and option == "acts" and len(given) < 2:
+        raise FpsimError(f"{own} {next(iter(only))!r}: inputs' formats are not chosen; give several by --acts")
+    for glob, names in only.items():
+        unknown = next((name for name in names if name not in given), None)
+        if unknown is not None:
+            raise FpsimError(f"{own} {glob!r}: {unknown!r} is not among --{option} {','.join(given)}; add it there")

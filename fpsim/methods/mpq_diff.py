@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fpsim.methods import allocation_costs
-from fpsim.methods.allocation_latency import latency
 from fpsim.methods.allocation_measure import Measured, Progress, measure
+from fpsim.methods.allocation_problem import problem_of
 from fpsim.methods.allocation_request import AllocationRequest
 from fpsim.quant.allocation.front import front, limits_of
+from fpsim.quant.allocation.groups import expanded, groups_of, merged
 from fpsim.quant.allocation.policies import policy_of
-from fpsim.quant.allocation.problem import Problem
 from fpsim.quant.allocation.result import Allocation
 from fpsim.quant.allocation.solve import solve
 from fpsim.quant.policy import Policy
@@ -25,7 +24,7 @@ from fpsim.quant.policy import Policy
 MEASURE, FORMATS = "orm", ("int2", "int3", "int4", "int5", "int6", "int7", "int8")
 #: Relative gap of a front's points: less than a plot shows.
 FRONT_GAP = 1e-3
-__all__ = ["FORMATS", "MEASURE", "Allocated", "allocate", "measure", "problem_of"]
+__all__ = ["FORMATS", "MEASURE", "Allocated", "allocate", "measure"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -45,31 +44,6 @@ class Allocated:
     policy: Policy
 
 
-def problem_of(request: AllocationRequest, found: Measured) -> Problem:
-    """Return the integer program of a measurement and budgets.
-
-    Raises:
-        FpsimError: a budget that does not fit what is chosen.
-    """
-    weights, acts = tuple(request.weights.values()), tuple(request.acts.values())
-    chosen = tuple(request.acts) if request.chosen_acts else ()
-    return Problem(
-        layers=tuple(found.sizes),
-        weights=tuple(request.weights),
-        harm=found.harm.weights,
-        acts=chosen,
-        harm_acts=found.harm.acts,
-        budgets=tuple(
-            latency(limit, found.network, list(found.sizes), weights, acts, found.shares)
-            if limit.kind == "latency"
-            else allocation_costs.budget(limit, found.sizes, weights, acts, found.shares, found.split)
-            for limit in request.limits
-        ),
-        ties=found.harm.ties,
-        ties_acts=found.harm.ties_acts,
-    )
-
-
 def allocate(request: AllocationRequest, found: Measured, progress: Progress) -> Allocated:
     """Choose a format for each layer.
 
@@ -81,13 +55,16 @@ def allocate(request: AllocationRequest, found: Measured, progress: Progress) ->
     Raises:
         FpsimError: budgets that cannot be kept; says by how much.
     """
-    problem = problem_of(request, found)
-    allocation = solve(problem, gap=request.gap, seconds=request.seconds)
+    problem = problem_of(request, found.harm, found.sizes, found.network, found.shares, found.split)
+    groups = groups_of(problem.layers, request.share)
+    shared = merged(problem, groups)
+    allocation = expanded(solve(shared, gap=request.gap, seconds=request.seconds), problem, groups)
     points: list[Allocation] = []
     if request.front:
-        limits = limits_of(problem, request.front)
+        limits = limits_of(shared, request.front)
         told = lambda done, total: progress("front", done, total)  # noqa: E731
-        points = front(problem, limits, gap=max(request.gap, FRONT_GAP), seconds=request.seconds, on_point=told)
+        solved = front(shared, limits, gap=max(request.gap, FRONT_GAP), seconds=request.seconds, on_point=told)
+        points = [expanded(point, problem, groups) for point in solved]
     weights, acts = tuple(request.weights.values()), tuple(request.acts.values())
     return Allocated(
         measured=found,

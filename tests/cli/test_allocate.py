@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from simulate_checks import record, simulate
+from simulate_checks import record, refused, simulate
 
 from fpsim.cli.allocate_budgets import read_budget
 from fpsim.cli.main import run
@@ -66,6 +66,37 @@ def test_table_and_front(model: Path, here: Path, capsys: pytest.CaptureFixture[
         (line.split()[0] for line in lines[front + 2 :]), key=lambda text: int(text.replace(",", ""))
     )
     assert "# measured on 2 images at 2 of 2 steps, seed 0" in printed.err
+
+
+def test_what_inputs_harm_is_told(model: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The harms of all rows, weights and inputs, add up to the sum that was minimized."""
+    words = ["--budget", "5bpw", "--budget", "6bpa", "--acts", "int4,e4m3", "--timestep-bins", "2"]
+    assert allocate(model, *words, "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    about, rows = shown["allocation"], shown["layers"]
+    assert all(len(row["act_harm"]) == 2 for row in rows)
+    assert about["harm_of_inputs"] == pytest.approx(sum(sum(row["act_harm"]) for row in rows))
+    assert about["harm_of_weights"] == pytest.approx(sum(row["harm"] for row in rows))
+    assert about["harm"] == pytest.approx(about["harm_of_weights"] + about["harm_of_inputs"])
+    for row in rows:
+        assert row["choices"][row["weights"]] == {"bytes": row["bytes"], "harm": row["harm"]}
+    assert allocate(model, *words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert f"(weights {about['harm_of_weights']:.4g}, inputs {about['harm_of_inputs']:.4g})" in lines[1]
+    head = next(line for line in lines if line.startswith("layer"))
+    assert head.endswith("harm  inputs' harm  parameters")
+
+
+def test_why_a_layer_has_its_format(model: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--budget", "6bpw", "--only", "conv_in=e4m3,int8", "--share", "*.to_[qkv]", "--front", "0"]
+    assert allocate(model, *words, "--why", "conv_in", "--why", "*.to_[qk]") == 0
+    tables = capsys.readouterr().out.split("\n\n")
+    assert [table.splitlines()[0] for table in tables[1:]] == ["# choices of conv_in", "# choices of *.to_[qk]"]
+    rows = [line.split() for line in tables[1].splitlines()[2:]]
+    assert [row[-2:] == ["not", "allowed"] for row in rows] == [True, True, True, True, False, False]
+    assert [row for row in rows if row[1] == "*"] == [["conv_in", "*", *rows[-1][2:]]]
+    marked = {(line.split()[0].rpartition(".")[0], line.split()[2]) for line in tables[2].splitlines() if " * " in line}
+    assert len({module for module, _ in marked}) == len(marked), "queries and keys of a module share a format"
 
 
 def test_csv_holds_the_same(model: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -147,6 +178,13 @@ BAD: dict[str, tuple[list[str], str]] = {
     "timesteps": ([*ONE, "--timesteps", "0"], "--timesteps 0"),
     "front": ([*ONE, "--front", "1"], "--front 1: a front has at least 2 points"),
     "gap": ([*ONE, "--gap", "1"], "--gap is a part such as 1e-3"),
+    "only": ([*ONE, "--only", "conv_in"], "--only 'conv_in' is no GLOB=LIST"),
+    "only an empty name": ([*ONE, "--only", "conv_in=int8,"], "--only 'conv_in=int8,' is no GLOB=LIST"),
+    "only twice": ([*ONE, "--only", "a=int8", "--only", "a=int2"], "--only: 'a' is given twice"),
+    "only acts": ([*ONE, "--only-acts", "*=int8"], "inputs' formats are not chosen; give several by --acts"),
+    "only of nothing": ([*ONE, "--only", "conv_inn=int8"], "--only 'conv_inn' matches no layer"),
+    "share": ([*ONE, "--share", "conv_in"], "--share 'conv_in' matches only layers of different modules"),
+    "why": ([*ONE, "--why", "conv_inn"], "--why 'conv_inn' matches no layer"),
     "glob": ([*ONE, "--skip", "conv_inn"], "rule 'conv_inn' matches no layer"),
     "all skipped": ([*ONE, "--skip", "*"], "no layer is left to allocate"),
     "plot": ([*ONE, "--plot", "p.pdf"], "a plot is written as .png or .svg"),
@@ -160,13 +198,7 @@ BAD: dict[str, tuple[list[str], str]] = {
 
 @pytest.mark.parametrize(("words", "message"), BAD.values(), ids=BAD)
 def test_refused(words: list[str], message: str, model: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code = allocate(model, *words)
-    printed = capsys.readouterr()
-    lines = [line for line in printed.err.splitlines() if not line.startswith("# ")]
-    assert (code, len(lines)) == (2, 1), printed.err
-    assert lines[0].startswith("error: ")
-    assert message in lines[0]
-    assert printed.out == ""
+    refused(capsys, allocate(model, *words), message)
     assert not list(here.iterdir())
 
 

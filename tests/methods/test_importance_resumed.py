@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from allocation_checks import BPW, FEW, quiet, request
+from allocation_checks import ACTS, BPW, FEW, WEIGHTS, quiet, request
 
 from fpsim.errors import FpsimError
 from fpsim.methods.allocation_measure import measure
 from fpsim.methods.importance import registry
 from fpsim.methods.importance.store import NumberStore
 from fpsim.model.load import LoadedModel
+from fpsim.quant.policy import spec
 
 SETTINGS = {"sensitivity": {"sensitivity_images": 1}}
 
@@ -45,6 +46,32 @@ def test_sensitivity_resumes_and_is_not_measured_again(
     assert (again == found).all()
     fresh = measure(asked, model, None, quiet).harm.weights
     assert fresh == pytest.approx(found, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", ["mse", "orm", "orm-error"])
+def test_errors_of_tensors_are_kept(
+    name: str, model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another budget measures nothing again; another format is measured."""
+    from fpsim.methods.importance import mse
+
+    asked = request(measure=name)
+    first = measure(asked, model, tmp_path / "m", quiet).harm
+
+    def never(*_: object) -> None:
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr(mse, "rounded_weight", never)
+    monkeypatch.setattr(mse, "input_errors", never)
+    again = measure(asked, model, tmp_path / "m", quiet).harm
+    assert (again.weights == first.weights).all()
+    assert (again.acts == first.acts).all()  # type: ignore[union-attr]
+    for change in (
+        {"acts": {"int4": ACTS["int4"], "int8": spec("int8", "tensor", "max")}},
+        {"weights": WEIGHTS | {"int3": spec("int3", "channel", "max")}},
+    ):
+        with pytest.raises(AssertionError, match="measured again"):
+            measure(request(measure=name, **change), model, tmp_path / "m", quiet)
 
 
 def test_a_folder_of_another_measurement(model: LoadedModel, tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from fpsim.methods.allocation_data import runs
 from fpsim.methods.importance.harm import Floats, Harm, noise_to_signal
-from fpsim.methods.importance.job import ImportanceJob
+from fpsim.methods.importance.job import ImportanceJob, identity
 from fpsim.methods.importance.operands import act_operands, rounded_weight
 from fpsim.model.rounding_errors import input_errors, weight_error
+from fpsim.quant.policy import TensorSpec
 
 DEFAULTS: dict[str, object] = {}
 
@@ -33,17 +34,29 @@ def weight_ratios(job: ImportanceJob) -> Floats:
     found = np.zeros((len(job.layers), len(job.weights)))
     for i, name in enumerate(job.layers):
         for j, spec in enumerate(job.weights):
-            found[i, j] = noise_to_signal(*weight_error(*rounded_weight(job, name, spec)))
+            if spec is not None:
+                key = f"mse weights {name} {identity(spec)}"
+                found[i, j] = job.store.get(key, partial(_weight_ratio, job, name, spec))
         job.progress("errors of weights", i + 1, len(job.layers))
     return found
 
 
 def act_ratios(job: ImportanceJob) -> Floats:
     """Return the relative squared error of each input in each format and bin, ``[layers, formats, bins]``."""
-    operands = act_operands(job)
+    told = " ".join(identity(spec, job.bins) for spec in job.acts)
+    energies = job.store.get(f"mse inputs {sorted(job.layers)} {told}", partial(_input_energies, job))
+    return np.stack([ratios_by_bin(job, np.array(energies[name])) for name in job.layers])
+
+
+def _weight_ratio(job: ImportanceJob, name: str, spec: TensorSpec) -> float:
+    return noise_to_signal(*weight_error(*rounded_weight(job, name, spec)))
+
+
+def _input_energies(job: ImportanceJob) -> dict[str, list[list[float]]]:
+    """Of each layer a row a call: the energy of the input, and of each format's error."""
     calls = _told(job, runs(job.model, job.probes.calls))
-    energies = input_errors(job.model.denoiser, operands, calls)
-    return np.stack([ratios_by_bin(job, energies[name]) for name in job.layers])
+    found = input_errors(job.model.denoiser, act_operands(job), calls)
+    return {name: energies.tolist() for name, energies in found.items()}
 
 
 def ratios_by_bin(job: ImportanceJob, energies: NDArray[np.float64]) -> Floats:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fpsim.measure import orthogonality as om
+from fpsim.measure.projection import standard_error
 from fpsim.methods.allocation_data import runs
 from fpsim.methods.importance.harm import Floats, Harm
 from fpsim.methods.importance.job import ImportanceJob
@@ -14,7 +15,6 @@ from fpsim.methods.importance.mse import act_ratios, weight_ratios
 from fpsim.model.layer_outputs import capture_outputs
 from fpsim.quant.allocation.sizes import element_bits
 
-WEIGHTINGS = ("later-mean", "own")
 #: Numbers of the random projection by which several batches meet in one Gram matrix.
 PROJECTED = 4096
 DEFAULTS: dict[str, object] = {"beta": "auto", "orm_aggregate": "mean-of-exp", "orm_weighting": "later-mean"}
@@ -80,6 +80,11 @@ def orthogonal_weights(job: ImportanceJob, weighting: str) -> Weights:
         whole, bins = om.later_mean(whole), om.later_mean(bins)
     blind = [name for name, gamma in zip(job.layers, gammas.T, strict=True) if np.isnan(gamma).any()]
     notes = [f"beta {beta:.4g}, {aggregate}, {weighting}"]
+    if len(job.probes.batches[0]) > 1:
+        notes.append(
+            f"{len(job.probes.batches[0])} batches meet in random projections onto {PROJECTED} numbers: a product of "
+            f"features has a standard error of {100 * standard_error(PROJECTED):.1f} %; a single batch is exact"
+        )
     if blind:
         notes.append(
             f"{len(blind)} layers give the same for every image (such as {blind[0]}); orthogonality cannot rank them, "

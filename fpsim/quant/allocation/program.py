@@ -16,6 +16,9 @@ from fpsim.quant.allocation.totals import Choice
 #: Rows of whole numbers are divided until their limit is at most the first: one unit then stays far above the solver's
 #: tolerance of 1e-6. Other rows are divided to the second, at which the rounding of their sums stays far below it.
 _WHOLE, _REAL = 1e9, 1e5
+#: Part by which the limit of a row is raised whose whole numbers do not stay whole when divided: at 1e9 their rounding
+#: passes the solver's tolerance, so that a limit met exactly would count as exceeded. Far below one unit.
+_ROUNDED = 1e-14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -63,6 +66,8 @@ def build(problem: Problem) -> Program:
     rows = [_row(problem, budget, pairs) for budget in problem.budgets]
     scales = np.array([_scale(budget, row) for budget, row in zip(problem.budgets, rows, strict=True)])
     limits = np.array([budget.limit - budget.fixed for budget in problem.budgets], dtype=np.float64)
+    divided = [budget.whole and scale > _divisor(budget) for budget, scale in zip(problem.budgets, scales, strict=True)]
+    limits = np.where(divided, limits * (1 + _ROUNDED), limits)
     return Program(
         problem=problem,
         objective=np.concatenate([np.where(np.isposinf(choices), 0.0, choices), extra]),
@@ -118,5 +123,10 @@ def _scale(budget: Budget, row: NDArray[np.float64]) -> float:
     largest = min(float(budget.limit), float(row.sum()))  # a limit beyond all costs together is no figure to scale by
     if not budget.whole:
         return max(largest, 1e-290) / _REAL
-    divisor = math.gcd(*(int(v) for part in budget.parts() if part is not None for v in np.unique(part).tolist()))
-    return max(float(divisor), largest / _WHOLE, 1.0)
+    return max(_divisor(budget), largest / _WHOLE)
+
+
+def _divisor(budget: Budget) -> float:
+    """The common divisor of whole costs, at least 1."""
+    values = (int(v) for part in budget.parts() if part is not None for v in np.unique(part).tolist())
+    return max(float(math.gcd(*values)), 1.0)

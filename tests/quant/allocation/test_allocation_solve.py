@@ -51,6 +51,27 @@ def test_a_limit_is_never_exceeded_by_a_byte(seed: int, place: float) -> None:
     assert found.used["size"].used == exact
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_huge_costs_whose_only_assignment_meets_the_limit(seed: int) -> None:
+    """Beyond 1e9 units rows are divided; their rounding is no reason to refuse what keeps the limit exactly."""
+    rng = np.random.default_rng(seed)
+    sizes, acts = rng.integers(1, 2**34, (4, 1)), rng.random((4, 2, 1))
+    size = Budget(name="size", unit="bytes", limit=int(sizes.sum()), weights=sizes)
+    problem = Problem(
+        layers=tuple("abcd"),
+        weights=("x",),
+        harm=np.zeros((4, 1)),
+        acts=("y", "z"),
+        harm_acts=rng.random((4, 2, 1)),
+        budgets=(size, Budget(name="time", unit="ms", limit=4.0, acts=acts)),
+    )
+    assert solve(problem).used["size"].used == size.limit
+    with pytest.raises(FpsimError, match="is 1 bytes below the cheapest assignment"):
+        solve(replace(problem, budgets=(replace(size, limit=size.limit - 1), problem.budgets[1])))
+    whole = solve(replace(problem, acts=(), harm_acts=None, budgets=(size,)))
+    assert whole.used["size"].used == size.limit
+
+
 def big(bins: int = 8) -> Problem:
     """300 layers, 6 formats, 8 bins, with sizes as real networks have them; budgets of weights and activations."""
     rng, bits = np.random.default_rng(0), np.array([2, 4, 4, 6, 8, 8])
