@@ -21,7 +21,8 @@ from fpsim.methods import q_diffusion_settings
 from fpsim.methods.job import Job
 from fpsim.methods.q_diffusion_acts import learn_acts, start_scales
 from fpsim.methods.q_diffusion_attach import attach_learned
-from fpsim.methods.q_diffusion_data import calibration_calls
+from fpsim.methods.q_diffusion_data import calibration_calls, kept, timesteps_of
+from fpsim.methods.q_diffusion_places import ScalesOf, check_filled, words
 from fpsim.methods.q_diffusion_plan import Plan, make_plan
 from fpsim.methods.q_diffusion_settings import Settings
 from fpsim.methods.q_diffusion_store import UnitStore
@@ -29,10 +30,12 @@ from fpsim.methods.q_diffusion_units import run_order
 from fpsim.methods.q_diffusion_weights import learn_weights, weight_layers
 from fpsim.methods.rounding_run import Progress
 from fpsim.model.attach import Handle
+from fpsim.model.timestep import clock_of
 from fpsim.quant.policy import Policy
-from fpsim.quant.scales import Scales
 from fpsim.sample.npz import atomic
 
+#: Quantizes activations by bins of the timestep, where a policy has them.
+TIMESTEP_BINS = True
 #: The name, among the units, of the scales that learning starts from.
 START = "(start)"
 
@@ -50,31 +53,47 @@ def check(model: nn.Module, policy: Policy, settings: Mapping[str, Any], *, stat
     """Refuse before any work what the method cannot do.
 
     Raises:
-        FpsimError: formats that are no integers, scales that Q-Diffusion does not have, dynamic activation scales.
+        FpsimError: formats that are no integers, scales that Q-Diffusion does not have, dynamic activation scales;
+            timestep bins of a model without a timestep.
     """
     plan = make_plan(model, policy, q_diffusion_settings.checked(settings))
+    if plan.binned:
+        clock_of(model)
     if plan.places and not static:
         raise FpsimError(
             "Q-Diffusion's activation scales are static; drop --act-scales dynamic, or choose --method rtn"
         )
 
 
+def calibrated(settings: Mapping[str, Any], steps: int, timesteps: Sequence[float]) -> Sequence[float]:
+    """Return those of a run's timesteps at which activations are calibrated.
+
+    Args:
+        settings: of the method.
+        steps: of sampling.
+        timesteps: of the run, one a call of the denoiser.
+    """
+    return kept(timesteps, steps, settings["steps_kept"])
+
+
 def attach(job: Job) -> Handle:
     """Quantize a model's denoiser by Q-Diffusion.
 
     Raises:
-        FpsimError: as :func:`check`; a layer that the calibration does not run; a damaged file of an earlier run.
+        FpsimError: as :func:`check`; a layer that the calibration does not run, or a timestep bin that holds none of
+            its timesteps; a damaged file of an earlier run.
     """
     chosen, model = q_diffusion_settings.checked(job.settings), job.model.denoiser
     check(model, job.policy, job.settings, static=job.samples is not None)
     plan, store = make_plan(model, job.policy, chosen), UnitStore(job.folder / "q-diffusion")
     calls = _calls(job, chosen)
+    check_filled(plan.places, timesteps_of(calls))
     order = run_order(model, plan.units, calls[0])
     learn_weights(model, plan, order, calls, chosen, store, _progress(job, "weights", order))
     found = {unit: store.read_weights(unit) for unit in order if weight_layers(plan, unit)}
     weights = {name: weight for layers, _ in found.values() for name, weight in layers.items()}
     rules = {name: figures["scale_rule"] for layers, figures in found.values() for name in layers}
-    scales: Mapping[str, Scales] = {}
+    scales: ScalesOf = {}
     if plan.places:
         start = _start(model, plan, calls, weights, chosen, store)
         told = _progress(job, "step sizes", order)
@@ -107,7 +126,7 @@ def _start(
     weights: Mapping[str, Tensor],
     chosen: Settings,
     store: UnitStore,
-) -> dict[str, Scales]:
+) -> ScalesOf:
     if not store.has_scales(START):
         store.write_scales(START, start_scales(model, plan, calls, weights, chosen))
     return store.read_scales(START)[0]
@@ -133,5 +152,7 @@ def _record(job: Job, plan: Plan, order: Mapping[str, float], found: Mapping[str
 
 
 def _said(specs: Sequence[Any], how: str) -> str:
-    names = dict.fromkeys(f"{spec.format.name}, per {spec.granularity}" for spec in specs if spec is not None)
+    names = dict.fromkeys(
+        words(spec, lambda each: f"{each.format.name}, per {each.granularity}") for spec in specs if spec is not None
+    )
     return f"{'; '.join(names)}, {how} (Q-Diffusion)" if names else "full precision"

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from fpsim.methods.q_diffusion_plan import Plan, first_scales
+from fpsim.methods.q_diffusion_places import ScalesOf, first_scales
+from fpsim.methods.q_diffusion_plan import Plan
 from fpsim.methods.q_diffusion_settings import Settings
+from fpsim.methods.q_diffusion_steps import UnitSteps
 from fpsim.methods.q_diffusion_store import UnitStore
 from fpsim.methods.q_diffusion_units import full_names
 from fpsim.methods.rounding_run import Progress
@@ -18,16 +20,19 @@ from fpsim.model.attention import AttentionInterception, AttentionOperands, atte
 from fpsim.model.intercept import Interception
 from fpsim.model.layers import axes
 from fpsim.model.ranges import observe
+from fpsim.model.timestep import clock_of
+from fpsim.model.undo import restored
 from fpsim.model.unit_data import capture
-from fpsim.quant.reconstruction.steps import LearnedStep, learn_steps
+from fpsim.quant.reconstruction.steps import learn_steps
 from fpsim.quant.scales import Scales
 
 Call = Mapping[str, Any]
+Operand = Callable[[Tensor], Tensor]
 
 
 def start_scales(
     model: nn.Module, plan: Plan, calls: Sequence[Call], weights: Mapping[str, Tensor], settings: Settings
-) -> dict[str, Scales]:
+) -> dict[str, tuple[Scales, ...]]:
     """Return the scales of all places before learning, from a run with rounded weights and exact activations.
 
     Args:
@@ -38,7 +43,7 @@ def start_scales(
         settings: of the method.
 
     Raises:
-        FpsimError: a place that the calibration does not reach.
+        FpsimError: a place that the calibration does not reach, in some bin of the timestep.
     """
     parameters = {f"{name}.weight".lstrip("."): weight for name, weight in weights.items()}
 
@@ -47,7 +52,7 @@ def start_scales(
             functional_call(model, parameters, (), dict(call))
 
     layers = [name for name, rule in plan.rules.items() if rule.acts is not None]
-    seen = observe(model, layers, plan.splits, plan.attentions, run)
+    seen = observe(model, layers, plan.splits, plan.attentions, run, plan.binned)
     return {
         name: first_scales(place, seen[name], settings.act_init, f"the input at {name or 'the model'}")
         for name, place in plan.places.items()
@@ -60,11 +65,11 @@ def learn_acts(
     order: Mapping[str, float],
     calls: Sequence[Call],
     weights: Mapping[str, Tensor],
-    start: Mapping[str, Scales],
+    start: ScalesOf,
     settings: Settings,
     store: UnitStore,
     progress: Progress,
-) -> dict[str, Scales]:
+) -> dict[str, tuple[Scales, ...]]:
     """Learn each unit's step sizes on full-precision inputs and return the scales of all places.
 
     Args:
@@ -102,43 +107,47 @@ def _learn(
     names: Sequence[str],
     calls: Sequence[Call],
     weights: Mapping[str, Tensor],
-    start: Mapping[str, Scales],
+    start: ScalesOf,
     settings: Settings,
     store: UnitStore,
     told: Any,
 ) -> None:
-    data = capture(model, unit, calls)
-    steps = {name: LearnedStep(plan.places[name].format, start[name]) for name in names}
-    learned = [step for name, step in steps.items() if plan.places[name].learned]
+    clock = clock_of(model) if any(name in plan.binned for name in names) else None
+    data = capture(model, unit, calls, clock=clock)
+    steps = UnitSteps({name: plan.places[name] for name in names}, start, clock)
     layers = full_names(unit, plan.units[unit])
     inside = {f"{part}.weight".lstrip("."): weights[name] for part, name in layers.items() if name in weights}
-    undo = _attach(model, plan, unit, steps)
-    try:
-        before, after = learn_steps(model.get_submodule(unit), inside, learned, data, settings.steps, told)
-    finally:
-        for restore in reversed(undo):
-            restore()
-    figures = {"act_loss_start": before, "act_loss_learned": after}
-    store.write_scales(unit, {name: step.scales() for name, step in steps.items()}, figures)
+    with restored(_attach(model, plan, unit, steps.operands)):
+        before, after = learn_steps(
+            model.get_submodule(unit),
+            inside,
+            steps.learned,
+            data,
+            settings.steps,
+            told,
+            own=steps.own(data),
+            begin=steps.begin,
+        )
+    store.write_scales(unit, steps.scales(), {"act_loss_start": before, "act_loss_learned": after})
 
 
-def _attach(model: nn.Module, plan: Plan, unit: str, steps: Mapping[str, LearnedStep]) -> list[Callable[[], None]]:
+def _attach(model: nn.Module, plan: Plan, unit: str, operands: Mapping[str, Operand]) -> list[Callable[[], None]]:
     undo = []
     for name in full_names(unit, plan.units[unit]).values():
         if plan.rules[name].acts is not None:
             module = model.get_submodule(name)
-            undo.append(Interception(module, _operand(plan, name, module, steps), None).undo)
+            undo.append(Interception(module, _operand(plan, name, module, operands), None).undo)
     for name in _attended(model, plan, unit):
-        operands = AttentionOperands(**{role: steps[place] for role, place in sites(name).items()})
-        undo.append(AttentionInterception(model.get_submodule(name), operands, name).undo)
+        four = AttentionOperands(**{role: operands[place] for role, place in sites(name).items()})
+        undo.append(AttentionInterception(model.get_submodule(name), four, name).undo)
     return undo
 
 
-def _operand(plan: Plan, name: str, module: nn.Module, steps: Mapping[str, LearnedStep]) -> Callable[[Tensor], Tensor]:
+def _operand(plan: Plan, name: str, module: nn.Module, operands: Mapping[str, Operand]) -> Operand:
     places = plan.layer_places(name)
     if len(places) == 1:
-        return steps[name]
-    (first, second), at, axis = (steps[place] for place in places), plan.splits[name], axes(module).acts
+        return operands[name]
+    (first, second), at, axis = (operands[place] for place in places), plan.splits[name], axes(module).acts
 
     def both(x: Tensor) -> Tensor:
         halves = x.narrow(axis, 0, at), x.narrow(axis, at, x.shape[axis] - at)

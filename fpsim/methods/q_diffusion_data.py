@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import nn
 from fpsim.methods.recorded_calls import Recorder
 from fpsim.methods.rounding_calls import FIRST_INDEX
 from fpsim.model.load import LoadedModel
+from fpsim.model.timestep import ARGUMENT
 from fpsim.sample.denoise import sample_batch
 from fpsim.sample.spec import SampleSpec
 
@@ -43,11 +44,35 @@ def calibration_calls(
         def step(done: int, total: int, batch: int = batch) -> None:
             on_step(batch * total + done, len(starts) * total)
 
-        with _EveryKth(model.denoiser, max(1, spec.steps // steps_kept), steps_kept) as recorder:
+        with _EveryKth(model.denoiser, _distance(spec.steps, steps_kept), steps_kept) as recorder:
             sample_batch(model, ours, range(start, min(start + size, FIRST_INDEX + samples)), on_step=step)
         found += recorder.calls
     device = next(model.denoiser.parameters()).device
     return [_on(call, device) for call in found]
+
+
+def kept(timesteps: Sequence[float], steps: int, steps_kept: int) -> Sequence[float]:
+    """Return the timesteps of the calls that calibration keeps.
+
+    Args:
+        timesteps: of all calls of the denoiser.
+        steps: of sampling.
+        steps_kept: how many are kept.
+
+    >>> kept([900, 750, 600, 450, 300, 150, 0], 7, 3)
+    [900, 600, 300]
+    """
+    return timesteps[:: _distance(steps, steps_kept)][:steps_kept]
+
+
+def _distance(steps: int, steps_kept: int) -> int:
+    return max(1, steps // steps_kept)
+
+
+def timesteps_of(calls: Sequence[Mapping[str, Any]]) -> list[float]:
+    """Return the timesteps of calls of the denoiser, each once; none of a denoiser without a timestep."""
+    given = [torch.as_tensor(call[ARGUMENT], dtype=torch.float64).flatten() for call in calls if ARGUMENT in call]
+    return sorted(set(torch.cat(given).tolist())) if given else []
 
 
 class _EveryKth(Recorder):

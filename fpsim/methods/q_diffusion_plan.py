@@ -6,41 +6,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from fpsim.errors import FpsimError
+from fpsim.methods.q_diffusion_places import Place, attention_places, check_acts, check_format, integer, mapped
 from fpsim.methods.q_diffusion_settings import Settings
-from fpsim.model.attention import attentions, sites
+from fpsim.model.attention import attentions
 from fpsim.model.blocks import units
 from fpsim.model.layers import axes, has_plain_weight, quantizable
-from fpsim.model.ranges import Seen
 from fpsim.model.split import find_splits
 from fpsim.model.split_names import halves
-from fpsim.number import Format, IntFormat
+from fpsim.number import IntFormat
 from fpsim.quant import granularity as views
-from fpsim.quant.asymmetric import RULES, affine_range, fit_affine, fit_symmetric, symmetric_range
-from fpsim.quant.binned import plain
+from fpsim.quant.asymmetric import RULES, fit_affine
+from fpsim.quant.binned import TRAINED, BinnedSpec
 from fpsim.quant.granularity import PerChannel, PerTensor
 from fpsim.quant.policy import Policy, Rule
 from fpsim.quant.quantizer import Quantizer
-from fpsim.quant.scales import Scales
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Place:
-    """A tensor that is quantized at each call, per tensor with a fixed scale.
-
-    Args:
-        format: ``intN-full``: symmetric; ``uintN``: asymmetric, or without offset where ``symmetric``.
-        symmetric: whether the zero point is 0.
-        learned: whether its step size is learned.
-    """
-
-    format: IntFormat
-    symmetric: bool
-    learned: bool = True
+from fpsim.quant.tensor_spec import TensorSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -61,6 +45,12 @@ class Plan:
     places: Mapping[str, Place]
     units: Mapping[str, tuple[str, ...]]
 
+    @property
+    def binned(self) -> dict[str, BinnedSpec]:
+        """The bins of the places that follow the timestep."""
+        specs = {name: place.spec for name, place in self.places.items()}
+        return {name: spec for name, spec in specs.items() if isinstance(spec, BinnedSpec)}
+
     def layer_places(self, name: str) -> tuple[str, ...]:
         """The places of a layer's input."""
         return halves(name, self.splits[name]) if name in self.splits else (name,)
@@ -71,10 +61,10 @@ def make_plan(model: nn.Module, policy: Policy, settings: Settings) -> Plan:
 
     Raises:
         FpsimError: a policy whose formats are no integers, a granularity or scale rule that Q-Diffusion does not have,
-            or a model that cannot be split.
+            fixed scales of timestep bins, or a model that cannot be split.
     """
     layers = dict(quantizable(model))
-    rules = {name: _rule(name, rule) for name, rule in policy.resolve(layers).items()}
+    rules = {name: _rule(name, rule) for name, rule in policy.over(TRAINED).resolve(layers).items()}
     splits = {
         name: at
         for name, at in find_splits(model, settings.split).items()
@@ -82,61 +72,40 @@ def make_plan(model: nn.Module, policy: Policy, settings: Settings) -> Plan:
     }
     plan = Plan(rules=rules, splits=splits, attentions=(), places={}, units={})
     places = {
-        place: _place(acts.format)
+        place: Place(spec=rule.acts)
         for name, rule in rules.items()
-        if (acts := plain(rule.acts, "Q-Diffusion"))
+        if rule.acts is not None
         for place in plan.layer_places(name)
     }
     attended = []
     for name, module in attentions(model):
         inner = next((rules[f"{name}.{part}".lstrip(".")] for part, _ in quantizable(module)), None)
-        acts = plain(inner.acts, "Q-Diffusion") if inner is not None else None
-        if acts is not None:
+        if inner is not None and inner.acts is not None:
             attended.append(name)
-            places |= _attention(name, acts.format, settings)
+            places |= attention_places(name, inner.acts, settings)
     return replace(plan, attentions=tuple(attended), places=places, units=dict(units(model)))
 
 
 def _rule(name: str, rule: Rule) -> Rule:
     """The rule with Q-Diffusion's formats: weights unsigned with zero points, signed activations with all codes."""
-    weights, acts = rule.weights, plain(rule.acts, "Q-Diffusion")
-    for spec, what in ((weights, "weights"), (acts, "activations")):
-        if spec is None:
-            continue
-        if not isinstance(spec.format, IntFormat) or spec.format.fraction_bits:
-            raise FpsimError(
-                f"{what} of {name!r}: Q-Diffusion quantizes to integers, not to {spec.format.name}; "
-                "choose formats such as int4/int8 or int4/uint8, or another --method"
-            )
-        fitting = ("tensor",) if what == "activations" else ("tensor", "channel")
-        if spec.granularity not in fitting:
-            raise FpsimError(f"{what} of {name!r}: Q-Diffusion has scales per {' or '.join(fitting)}, no blocks")
+    weights, acts = rule.weights, rule.acts
     if weights is not None:
+        check_format(name, "weights", weights.format)
+        if weights.granularity not in ("tensor", "channel"):
+            raise FpsimError(f"weights of {name!r}: Q-Diffusion has scales per tensor or channel, no blocks")
         if weights.scale not in RULES:
             raise FpsimError(f"scale rule {weights.scale!r} is not Q-Diffusion's; choose --scale mse or max")
-        weights = replace(weights, format=_integer(weights.format, signed=False))
-    if acts is not None and isinstance(acts.format, IntFormat):
-        acts = replace(acts, format=_integer(acts.format, signed=acts.format.signed))
+        weights = _converted(weights, signed=False)
+    if acts is not None:
+        check_acts(name, acts)
+        acts = mapped(acts, _converted)
     return replace(rule, weights=weights, acts=acts)
 
 
-def _integer(fmt: Any, *, signed: bool) -> IntFormat:
-    name = f"int{fmt.bits}-full" if signed else f"uint{fmt.bits}"
-    return IntFormat(name=name, bits=fmt.bits, signed=signed, full=signed)
-
-
-def _place(fmt: Format) -> Place:
-    assert isinstance(fmt, IntFormat), "checked with the rule"
-    return Place(format=fmt, symmetric=fmt.signed)
-
-
-def _attention(name: str, fmt: Format, settings: Settings) -> dict[str, Place]:
-    """Queries, keys and values like the layers' inputs; the softmax's output unsigned, at its own width."""
-    found = {place: _place(fmt) for place in sites(name).values()}
-    bits = IntFormat(name="softmax", bits=settings.softmax_bits)
-    softmax = _integer(bits, signed=settings.compat.signed_softmax)
-    found[sites(name)["softmax"]] = Place(format=softmax, symmetric=True, learned=settings.softmax_bits < 16)
-    return found
+def _converted(spec: TensorSpec, signed: bool = True) -> TensorSpec:
+    """With Q-Diffusion's integer, signed where the given one is and may be."""
+    assert isinstance(spec.format, IntFormat), "checked before"
+    return replace(spec, format=integer(spec.format, signed=signed and spec.format.signed))
 
 
 def weight_quantizers(plan: Plan, name: str, module: Any, rule: str | None = None) -> tuple[Quantizer, ...]:
@@ -175,15 +144,3 @@ def weight_parts(plan: Plan, name: str, module: Any) -> tuple[Tensor, ...]:
     weight: Tensor = module.weight.detach()
     at = plan.splits.get(name)
     return (weight,) if at is None else (weight[:, :at].contiguous(), weight[:, at:].contiguous())
-
-
-def first_scales(place: Place, seen: Seen, init: str, name: str) -> Scales:
-    """Return the scales of a place before learning; see :class:`fpsim.methods.q_diffusion_settings.Settings`."""
-    fmt, real = place.format, np.float32
-    if init != "ema":
-        fit = fit_symmetric if place.symmetric else fit_affine
-        return fit(seen.values.reshape(1, -1), fmt, init, name=name)
-    low, high = np.array([seen.low]), np.array([seen.high])
-    if not place.symmetric:
-        return affine_range(low, high, fmt, dtype=real, name=name)
-    return symmetric_range(np.maximum(np.abs(low), np.abs(high)), fmt, dtype=real, name=name)

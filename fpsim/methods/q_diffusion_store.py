@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,6 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from fpsim.errors import FpsimError
+from fpsim.methods.q_diffusion_places import ScalesOf
 from fpsim.quant.scales import Scales
 from fpsim.sample.npz import atomic
 
@@ -54,15 +55,12 @@ class UnitStore:
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise _damaged(self._weights(unit), error) from error
 
-    def write_scales(self, unit: str, scales: Mapping[str, Scales], figures: Mapping[str, Any] | None = None) -> None:
-        """Keep scales of one group each, by place."""
-        numbers = {
-            place: [float(found.scale[0]), None if found.zero_point is None else float(found.zero_point[0])]
-            for place, found in scales.items()
-        }
+    def write_scales(self, unit: str, scales: ScalesOf, figures: Mapping[str, Any] | None = None) -> None:
+        """Keep scales of one group each, by place: one, or one for each of several bins of the timestep."""
+        numbers = {place: _numbers(found) for place, found in scales.items()}
         self._write(self._scales(unit), json.dumps({"scales": numbers, "figures": dict(figures or {})}).encode())
 
-    def read_scales(self, unit: str) -> tuple[dict[str, Scales], dict[str, Any]]:
+    def read_scales(self, unit: str) -> tuple[dict[str, tuple[Scales, ...]], dict[str, Any]]:
         """Return scales by place, and figures.
 
         Raises:
@@ -71,14 +69,8 @@ class UnitStore:
         path = self._scales(unit)
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
-            scales = {
-                place: Scales(
-                    np.array([scale], np.float32), None if zero_point is None else np.array([zero_point], np.float32)
-                )
-                for place, (scale, zero_point) in found["scales"].items()
-            }
-            return scales, dict(found["figures"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            return {place: _scales(numbers) for place, numbers in found["scales"].items()}, dict(found["figures"])
+        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise _damaged(path, error) from error
 
     def _weights(self, unit: str) -> Path:
@@ -91,6 +83,20 @@ class UnitStore:
         self.folder.mkdir(parents=True, exist_ok=True)
         with atomic(path) as stream:
             stream.write(data)
+
+
+def _numbers(scales: Sequence[Scales]) -> Any:
+    """Scale and zero point, or a pair for each bin."""
+    pairs = [[float(each.scale[0]), None if each.zero_point is None else float(each.zero_point[0])] for each in scales]
+    return pairs[0] if len(pairs) == 1 else pairs
+
+
+def _scales(numbers: Any) -> tuple[Scales, ...]:
+    pairs = numbers if isinstance(numbers[0], list) else [numbers]
+    return tuple(
+        Scales(np.array([scale], np.float32), None if zero_point is None else np.array([zero_point], np.float32))
+        for scale, zero_point in pairs
+    )
 
 
 def _damaged(path: Path, error: Exception) -> FpsimError:

@@ -11,7 +11,8 @@ A method is a module of this package with two functions:
   place of the request's own).
 
 A third function is optional: ``check(model, policy, settings, *, static)`` refuses before any work what the method
-cannot do. A method that quantizes activations by bins of the timestep says ``TIMESTEP_BINS = True``.
+cannot do. A method that quantizes activations by bins of the timestep says ``TIMESTEP_BINS = True``; one that
+calibrates them at some of a run's timesteps has ``calibrated(settings, steps, timesteps)``, which returns these.
 
 To add one, write the module and add its line to ``METHODS``. Importing this module imports none of them.
 """

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from fpsim.errors import FpsimError
 from fpsim.model.build import activation_operand
+from fpsim.model.current_bins import CurrentBins
 from fpsim.model.operands import ActivationOperand
 from fpsim.model.sample_bins import needs_sample, sample_in
 from fpsim.model.samples import LayerSample
@@ -66,7 +67,7 @@ class BinnedActivation(ActivationOperand):
         spec: the bins.
         operands: one a bin.
         clock: of the model that has the layer.
-        name: of the input, for errors.
+        name: of the input, for errors, and for records where no layer names it.
 
     Attributes:
         quantizer: of the last call.
@@ -76,31 +77,16 @@ class BinnedActivation(ActivationOperand):
         super().__init__(operands[0].quantizer, single=operands[0].single)
         self._fast = None  # the first operand's, which is not for the others
         self.spec, self.operands, self.clock, self.name = spec, tuple(operands), clock, name
-        self._known = dict[float, int]()
+        self.current = CurrentBins(spec, clock, name)
         self._scales = _table([operand.quantizer for operand in operands])
 
     def _quantized(self, x: Tensor) -> Tensor:
-        numbers = [self._number(timestep) for timestep in self.clock.timesteps]
-        if not numbers:
-            raise FpsimError(
-                f"{self.name} has timestep bins, but runs outside a call of the model; call the whole model"
-            )
-        if len(set(numbers)) == 1:
+        numbers = self.current(x)
+        if len(numbers) == 1:
             chosen = self.operands[numbers[0]]
             self.quantizer = chosen.quantizer
             return chosen._quantized(x)
-        if len(numbers) != len(x):
-            raise FpsimError(
-                f"{self.name} has {len(x)} samples, but the call has {len(numbers)} timesteps in different timestep "
-                "bins; call the model with one timestep a sample"
-            )
         return self._mixed(x, numbers)
-
-    def _number(self, timestep: float) -> int:
-        number = self._known.get(timestep)
-        if number is None:
-            number = self._known[timestep] = self.spec.number(timestep)
-        return number
 
     def _mixed(self, x: Tensor, numbers: list[int]) -> Tensor:
         """Samples of several bins."""

@@ -13,10 +13,14 @@ from torch import Tensor, nn
 
 from fpsim.errors import FpsimError
 from fpsim.model.attention import AttentionInterception, AttentionOperands, attentions, sites
+from fpsim.model.current_bins import CurrentBins
 from fpsim.model.intercept import Interception
 from fpsim.model.layers import axes, without_fused_layers
 from fpsim.model.split_names import halves
+from fpsim.model.timestep import clock_of
+from fpsim.model.undo import restored
 from fpsim.quant.asymmetric import MOMENTUM
+from fpsim.quant.binned import BinnedSpec
 
 #: Values kept of each tensor that passes; the extremes are always exact.
 VALUES_PER_CALL = 4096
@@ -24,7 +28,7 @@ VALUES_PER_CALL = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Seen:
-    """What passed a place in calibration.
+    """What passed a place in calibration, at all timesteps or at those of one bin.
 
     Args:
         values: float32 ``[n]``, drawn evenly over calls, the extremes included.
@@ -70,14 +74,51 @@ class RangeObserver:
         return Seen(values=np.concatenate([*self.drawn, extremes]), low=self.averages[0], high=self.averages[1])
 
 
+class BinnedObserver:
+    """Remembers what passes apart for each bin of the timestep.
+
+    Args:
+        name: of the place.
+        current: the bins of the samples that pass.
+    """
+
+    def __init__(self, name: str, current: CurrentBins) -> None:
+        self.name, self.current = name, current
+        self.parts = [RangeObserver(name) for _ in current.spec.bins]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        numbers = self.current(x)
+        if len(numbers) == 1:
+            return self.parts[numbers[0]](x)
+        places = torch.tensor(numbers, device=x.device)
+        for number in sorted(set(numbers)):
+            self.parts[number](x[places == number])
+        return x
+
+    def seen(self) -> tuple[Seen, ...]:
+        """Return what passed in each bin.
+
+        Raises:
+            FpsimError: nothing did, in some bin.
+        """
+        reached = [part.averages is not None for part in self.parts]
+        if any(reached) and not all(reached):
+            raise FpsimError(
+                f"timestep bin {self.current.spec.bins[reached.index(False)]} holds none of the timesteps at which "
+                f"calibration ran {self.name}, so it has no scale; calibrate on more steps or take fewer bins"
+            )
+        return tuple(part.seen() for part in self.parts)
+
+
 def observe(
     model: nn.Module,
     layers: Sequence[str],
     splits: Mapping[str, int],
     attended: Sequence[str],
     run: Callable[[], Any],
-) -> dict[str, Seen]:
-    """Run a model and return what passed each place.
+    binned: Mapping[str, BinnedSpec] | None = None,
+) -> dict[str, tuple[Seen, ...]]:
+    """Run a model and return what passed each place: over all timesteps, or in each bin of the timestep.
 
     Args:
         model: any module.
@@ -85,31 +126,33 @@ def observe(
         splits: split indices by layer; such a layer has two places (:func:`fpsim.model.split.halves`).
         attended: attentions whose operands are seen, four places each (:func:`fpsim.model.attention.sites`).
         run: runs the model.
+        binned: bins of the timestep, of the places that have them.
 
     Raises:
-        FpsimError: NaN or Inf passes, or a place is never reached.
+        FpsimError: NaN or Inf passes, or a place is never reached, in some bin of it; bins, but the model has no
+            timestep.
     """
     modules, products = dict(model.named_modules()), dict(attentions(model))
     places = [place for name in layers for place in (halves(name, splits[name]) if name in splits else (name,))]
     places += [place for name in attended for place in sites(name).values()]
-    observers = {place: RangeObserver(place) for place in places}
-    undo = without_fused_layers(model)
+    clock = clock_of(model) if binned else None
+    observers: dict[str, RangeObserver | BinnedObserver] = {place: RangeObserver(place) for place in places}
+    if clock is not None:
+        observers |= {place: BinnedObserver(place, CurrentBins(s, clock, place)) for place, s in (binned or {}).items()}
+    undo = without_fused_layers(model) + ([] if clock is None else clock.attach(model))
     for name in layers:
         undo.append(Interception(modules[name], _operand(name, modules[name], splits, observers), None).undo)
     for name in attended:
         operands = AttentionOperands(**{role: observers[place] for role, place in sites(name).items()})
         undo.append(AttentionInterception(products[name], operands, name).undo)
-    try:
-        with torch.no_grad():
-            run()
-    finally:
-        for restore in reversed(undo):
-            restore()
-    return {place: observer.seen() for place, observer in observers.items()}
+    with restored(undo), torch.no_grad():
+        run()
+    found = {place: observer.seen() for place, observer in observers.items()}
+    return {place: seen if isinstance(seen, tuple) else (seen,) for place, seen in found.items()}
 
 
 def _operand(
-    name: str, module: nn.Module, splits: Mapping[str, int], observers: Mapping[str, RangeObserver]
+    name: str, module: nn.Module, splits: Mapping[str, int], observers: Mapping[str, Callable[[Tensor], Tensor]]
 ) -> Callable[[Tensor], Tensor]:
     if name not in splits:
         return observers[name]

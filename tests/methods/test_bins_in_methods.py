@@ -118,8 +118,6 @@ def test_refused_before_any_work(model: LoadedModel) -> None:
     refused("timestep bin 700 on holds none of the run's 3 timesteps, so it has no scale; take more --steps", late)
     closed = of("closed", loads(RULE + '{ bins = [{ to = 400, format = "int8" }] }'))
     refused("no timestep bin holds timestep 666", closed)
-    refused("--method chen2024 has no timestep bins", TWO, method="chen2024")
-    refused("--method q-diffusion has no timestep bins", TWO, method="q-diffusion")
     check(request(late, act_scales="dynamic"), model)
     check(request(of("blocks", loads(RULE + '{ format = "mxfp8", timestep_bins = [700] }'))), model)
 

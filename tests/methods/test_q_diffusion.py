@@ -175,10 +175,12 @@ def test_calibration_keeps_every_kth_step(model: LoadedModel, tmp_path: Path) ->
 def test_plans(model: LoadedModel, acts: str, given: dict[str, Any], formats: tuple[str, str]) -> None:
     chosen = checked(q_diffusion.settings({**SMALL, **given}, model.kind, 4))
     plan = make_plan(model.denoiser, Policy.uniform("int4", acts).skip("conv_in", "mid_block.attentions.0.*"), chosen)
-    assert plan.places["conv_out"].format.name == formats[0]
-    softmax = plan.places["up_blocks.0.attentions.0:softmax"]
-    assert (softmax.format.name, softmax.symmetric, softmax.learned) == (formats[1], True, formats[1] != "uint16")
-    assert plan.places["conv_out"].symmetric == acts.startswith("int")
+    (fmt,) = plan.places["conv_out"].formats
+    assert fmt.name == formats[0]
+    place = plan.places["up_blocks.0.attentions.0:softmax"]
+    (softmax,) = place.formats
+    assert (softmax.name, place.symmetric(softmax), place.learned) == (formats[1], True, formats[1] != "uint16")
+    assert plan.places["conv_out"].symmetric(fmt) == acts.startswith("int")
     assert "conv_in" not in plan.places
     assert "mid_block.attentions.0" not in plan.attentions
     assert len(plan.splits) == (8 if given.get("split") == "all" else 4)

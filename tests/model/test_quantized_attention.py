@@ -137,7 +137,7 @@ def test_a_conditional_model_has_self_and_cross_attention() -> None:
     )
     assert {name.rpartition(".")[2] for name, _ in attentions(model)} == {"attn1", "attn2"}
     for name, _ in attentions(model):
-        softmax = found[sites(name)["softmax"]].values
+        softmax = found[sites(name)["softmax"]][0].values
         assert 0 <= softmax.min() <= softmax.max() <= 1
 
 

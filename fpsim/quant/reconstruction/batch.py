@@ -19,11 +19,13 @@ class UnitData:
     Args:
         args, kwargs: as the unit takes them; tensors as long as ``output`` have a sample axis, others are shared.
         output: the unit's output in full precision.
+        timesteps: float64, one a sample; None where they do not matter.
     """
 
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     output: Tensor
+    timesteps: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.output)
@@ -34,6 +36,7 @@ class UnitData:
             args=tuple(self._taken(value, indices) for value in self.args),
             kwargs={key: self._taken(value, indices) for key, value in self.kwargs.items()},
             output=self.output[indices],
+            timesteps=None if self.timesteps is None else self.timesteps[indices.to(self.timesteps.device)],
         )
 
     def _taken(self, value: Any, indices: Tensor) -> Any:

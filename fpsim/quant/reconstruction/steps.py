@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from fpsim.errors import FpsimError
-from fpsim.number import IntFormat
 from fpsim.quant.asymmetric import EXPONENT
 from fpsim.quant.reconstruction.batch import UnitData, draw, error_sum, mode, run
+from fpsim.quant.reconstruction.learned_step import SMALLEST, LearnedStep
 from fpsim.quant.reconstruction.rounding import MEASURED, OnStep
-from fpsim.quant.scales import Scales
 
-#: A step size is kept above this part of its start: Adam's steps do not know how small it is.
-SMALLEST = 0.01
+__all__ = ["SMALLEST", "LearnedStep", "StepOptions", "learn_steps"]
+
+Begin = Callable[[UnitData], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +30,8 @@ class StepOptions:
         exponent: of the error.
         seed: decides which samples are drawn.
         train_mode: whether the unit learns in training mode, so that its dropout is active.
-        keep_start: whether the step sizes of the start stay unless learning lowered the error on all samples.
+        keep_start: whether the step sizes of the start stay unless learning lowered the error on all samples that they
+            quantize.
 
     Raises:
         FpsimError: a value that makes no sense.
@@ -58,54 +58,6 @@ class StepOptions:
         return cls(iterations=5000, batch_size=32)
 
 
-class LearnedStep:
-    """A per-tensor integer quantizer whose step size d is a parameter; its zero point is fixed.
-
-    x̂ = d · (clamp(round(x / d) + z, lo, hi) − z). The gradient with respect to x is 1 inside the range and 0 outside;
-    with respect to d it is round(x / d) − x / d inside, lo − z below and hi − z above, not rescaled.
-
-    Args:
-        fmt: an integer format.
-        scales: of one group; the start.
-    """
-
-    def __init__(self, fmt: IntFormat, scales: Scales) -> None:
-        zero_point = 0.0 if scales.zero_point is None else float(scales.zero_point[0])
-        self.low, self.high = float(fmt.lo) - zero_point, float(fmt.hi) - zero_point
-        self.start, self.zero_point = float(scales.scale[0]), scales.zero_point
-        self.step = torch.tensor(self.start, requires_grad=True)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Return ``x`` fake-quantized, differentiable in ``x`` and in the step size."""
-        rounded: Tensor = _FakeQuantize.apply(x, self.step.to(x.device), self.low, self.high)  # type: ignore[no-untyped-call]
-        return rounded
-
-    def keep_positive(self) -> None:
-        """Move the step size back where a step of the optimizer took it to 0 or below."""
-        with torch.no_grad():
-            self.step.clamp_(min=self.start * SMALLEST)
-
-    def scales(self) -> Scales:
-        """Return the step size as it is now."""
-        return Scales(self.step.detach().cpu().reshape(1).numpy().copy(), self.zero_point)
-
-
-class _FakeQuantize(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, step: Tensor, low: float, high: float) -> Tensor:
-        t = x / step
-        rounded = t.round()
-        clipped = rounded.clamp(low, high)
-        inside = rounded == clipped
-        ctx.save_for_backward(inside, torch.where(inside, rounded - t, clipped))
-        return clipped * step
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        inside, slope = ctx.saved_tensors
-        return gradients[0] * inside, (gradients[0] * slope).sum(), None, None
-
-
 def learn_steps(
     unit: nn.Module,
     weights: Mapping[str, Tensor],
@@ -113,6 +65,9 @@ def learn_steps(
     data: UnitData,
     options: StepOptions | None = None,
     on_step: OnStep | None = None,
+    *,
+    own: Mapping[LearnedStep, Tensor] | None = None,
+    begin: Begin | None = None,
 ) -> tuple[float, float]:
     """Learn the step sizes of a unit together; its weights stay as they are.
 
@@ -123,6 +78,8 @@ def learn_steps(
         data: inputs and outputs in full precision.
         options: defaults to ``StepOptions()``.
         on_step: told about progress.
+        own: indices of the samples that a step size quantizes, where these are not all: those of a timestep bin.
+        begin: told the samples before the unit runs on them.
 
     Returns:
         The error (``|y − y_fp|^exponent``, summed over channels) over all samples before and after.
@@ -130,35 +87,84 @@ def learn_steps(
     Source: Q-Diffusion's released code (section A6 of the project's notes); ``keep_start`` is ours.
     """
     options = options or StepOptions()
-    before = _error(unit, weights, data, options)
+    errors = _Errors(unit, weights, data, options, begin or (lambda _part: None))
+    before = errors.measure()
     if not steps or not options.iterations:
-        return before, before
+        return before.total, before.total
     with mode(unit, training=options.train_mode):
-        _descend(unit, weights, steps, data, options, on_step)
-    after = _error(unit, weights, data, options)
-    if after < before or not options.keep_start:
-        return before, after
-    with torch.no_grad():
-        for step in steps:
-            step.step.fill_(step.start)
-    return before, before
+        _descend(errors, steps, on_step)
+    after = errors.measure()
+    return before.total, _kept(errors, steps, own or {}, before, after) if options.keep_start else after.total
 
 
-def _descend(
-    unit: nn.Module,
-    weights: Mapping[str, Tensor],
+@dataclass(frozen=True, slots=True, eq=False)
+class _Measured:
+    """The error over all samples, and that of each."""
+
+    total: float
+    each: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Errors:
+    """Runs a unit on samples and compares with what it should answer."""
+
+    unit: nn.Module
+    weights: Mapping[str, Tensor]
+    data: UnitData
+    options: StepOptions
+    begin: Begin
+
+    def answer(self, part: UnitData) -> Tensor:
+        self.begin(part)
+        return run(self.unit, self.weights, part)
+
+    def measure(self) -> _Measured:
+        total, each, exponent = 0.0, [], self.options.exponent
+        with torch.no_grad():
+            for start in range(0, len(self.data), MEASURED):
+                part = self.data.rows(torch.arange(start, min(start + MEASURED, len(self.data))))
+                answer = self.answer(part)
+                total += float(error_sum(answer, part.output, exponent)) * len(part)
+                distance = (answer.float() - part.output.float()).abs().pow(exponent)
+                each.append(distance.flatten(1).sum(1, dtype=torch.float64).cpu())
+        return _Measured(total / max(1, len(self.data)), torch.cat(each) if each else torch.empty(0))
+
+
+def _kept(
+    errors: _Errors,
     steps: Sequence[LearnedStep],
-    data: UnitData,
-    options: StepOptions,
-    on_step: OnStep | None,
-) -> None:
-    parameters = [step.step for step in steps]
+    own: Mapping[LearnedStep, Tensor],
+    before: _Measured,
+    after: _Measured,
+) -> float:
+    """Return step sizes to their start that did not lower the error on their samples; the error then."""
+
+    def better(step: LearnedStep) -> bool:
+        mine = own.get(step)
+        if mine is None:
+            return after.total < before.total
+        return bool(after.each[mine].sum() < before.each[mine].sum())
+
+    worse = [step for step in steps if not better(step)]
+    for step in worse:
+        step.back()
+    total = errors.measure().total if 0 < len(worse) < len(steps) else after.total
+    if len(worse) < len(steps) and total < before.total:
+        return total
+    for step in steps:
+        step.back()
+    return before.total
+
+
+def _descend(errors: _Errors, steps: Sequence[LearnedStep], on_step: OnStep | None) -> None:
+    parameters, options, data = [step.step for step in steps], errors.options, errors.data
     optimizer, source = torch.optim.Adam(parameters, lr=options.lr), torch.Generator().manual_seed(options.seed)
     cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, options.iterations, eta_min=0.0)
     for iteration in range(options.iterations):
         part = data.rows(draw(len(data), options.batch_size, source))
         with torch.enable_grad():
-            objective = error_sum(run(unit, weights, part), part.output, options.exponent)
+            objective = error_sum(errors.answer(part), part.output, options.exponent)
         gradients = torch.autograd.grad(objective, parameters, allow_unused=True)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
@@ -168,12 +174,3 @@ def _descend(
             step.keep_positive()
         if on_step is not None:
             on_step(iteration + 1, options.iterations)
-
-
-def _error(unit: nn.Module, weights: Mapping[str, Tensor], data: UnitData, options: StepOptions) -> float:
-    total = 0.0
-    with torch.no_grad():
-        for start in range(0, len(data), MEASURED):
-            part = data.rows(torch.arange(start, min(start + MEASURED, len(data))))
-            total += float(error_sum(run(unit, weights, part), part.output, options.exponent)) * len(part)
-    return total / max(1, len(data))
