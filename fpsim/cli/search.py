@@ -47,6 +47,14 @@ from fpsim.errors import FpsimError
     show_default=True,
     help="Own formats for features and skip connection at up-path shortcuts, or at conv1 as well.",
 )
+@click.option(
+    "--timestep-bins",
+    type=int,
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Formats of inputs of their own for N equal ranges of the timestep.",
+)
 @click.option("--skip", multiple=True, metavar="GLOB", help="Layers left in full precision (repeatable).")
 @sampling_options
 @click.option("--out", metavar="FILE", help="Write the formats as a policy for 'fpsim simulate --policy FILE'.")
@@ -62,6 +70,7 @@ def search(*, output: str, **options: Any) -> None:
     fpsim search --bits 8 --out fp8.toml
     fpsim search --weights-bits 4 --acts-bits 8 --captured quantized-prefix --out fp4.toml
     fpsim simulate --policy fp8.toml --out runs/fp8
+    fpsim search --acts-bits 6 --timestep-bins 8 --out bins.toml
     fpsim search --bits 8 --split shortcut --out s.toml && fpsim simulate --policy s.toml --split shortcut --out runs/s
     """
     try:

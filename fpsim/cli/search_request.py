@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fpsim.cli.sampling_spec import read_spec as sampled
 from fpsim.errors import FpsimError
 from fpsim.methods.format_search import FormatSearch, init_samples
 from fpsim.methods.rounding_settings import check_samples
 from fpsim.model.load import LoadedModel
-from fpsim.number.user_files import check_name, read_text
+from fpsim.number.user_files import check_name
+from fpsim.quant.binned import check_count
 from fpsim.quant.search.candidates import Encoding, encodings_of
 from fpsim.sample.spec import SampleSpec
 
@@ -43,6 +45,23 @@ def _chosen(by_width: dict[int, tuple[Encoding, ...]], given: tuple[Encoding, ..
     return {bits: tuple(e for e in given if e.bits == bits) or own for bits, own in by_width.items()}
 
 
+def check_bins(options: Mapping[str, Any]) -> None:
+    """Refuse timestep bins that no input can follow, before a model is loaded.
+
+    Raises:
+        FpsimError: no number of bins, no inputs, or no model: a file of tensors has no timesteps.
+    """
+    count, model = options["timestep_bins"], options["model"]
+    check_count(count)
+    if count > 1 and options["bits"] is options["acts_bits"] is None:
+        raise FpsimError("--timestep-bins is for inputs, and weights have one format; give --bits or --acts-bits")
+    if count > 1 and Path(model).is_file():
+        raise FpsimError(
+            f"--timestep-bins {count} needs a model that runs over timesteps, but {model!r} is a file; pass the folder "
+            "of a model, or 'bundled'"
+        )
+
+
 def read_request(
     options: Mapping[str, Any], encodings: tuple[tuple[Encoding, ...], tuple[Encoding, ...]], model: LoadedModel
 ) -> FormatSearch:
@@ -71,6 +90,7 @@ def read_request(
         images=images,
         skip=options["skip"],
         split=options["split"],
+        timestep_bins=options["timestep_bins"],
     )
 
 
@@ -82,21 +102,7 @@ def read_spec(options: Mapping[str, Any]) -> SampleSpec:
     """
     if options["init_samples"] is not None:
         check_samples("init-samples", options["init_samples"])
-    prompts = None
-    if options["prompts"]:
-        lines = read_text(options["prompts"], "prompts file").splitlines()
-        prompts = tuple(line.strip() for line in lines if line.strip())
-        if not prompts:
-            raise FpsimError(f"prompts file {options['prompts']!r} holds no prompt; give one a line")
-    return SampleSpec(
-        steps=options["steps"],
-        num_images=1,  # the set's images are counted by themselves
-        batch_size=options["batch_size"],
-        seed=options["seed"],
-        scheduler=options["scheduler"],
-        prompts=prompts,
-        guidance_scale=options["guidance_scale"],
-    )
+    return sampled(options, 1)  # the set's images are counted by themselves
 
 
 def read_out(options: Mapping[str, Any]) -> Path | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fpsim.cli.render import Column, Table
@@ -15,6 +15,8 @@ from fpsim.quant.search.result import SearchResult
 _MACHINE = (
     "layer",
     "tensor",
+    "from",
+    "to",
     "encoding",
     "bias",
     "bias_max",
@@ -24,16 +26,30 @@ _MACHINE = (
     "runner_up",
     "runner_up_sqnr_db",
 )
+_HEADS = ("encoding", "bias", "SQNR dB", "runner-up", "max")
 
 
 def rows(found: Sequence[LayerFormats]) -> list[dict[str, Any]]:
-    """Return a record a tensor: weights and input of each layer, in the order of the layers."""
+    """Return a record a tensor: weights and input of each layer, in the order of the layers.
+
+    An input that follows the timestep has a record for each bin, from ``from`` to below ``to``, None where it is open.
+    """
     return [
-        {"layer": layer.name, "tensor": tensor, **_record(result)}
+        {"layer": layer.name, "tensor": tensor, "from": _end(start), "to": _end(stop), **_record(result)}
         for layer in found
-        for tensor, result in (("weights", layer.weights), ("input", layer.acts))
-        if result is not None
+        for tensor, start, stop, result in _tensors(layer)
     ]
+
+
+def _tensors(layer: LayerFormats) -> Iterator[tuple[str, float, float, SearchResult]]:
+    if layer.weights is not None:
+        yield "weights", -math.inf, math.inf, layer.weights
+    for each in layer.inputs:
+        yield "input", each.start, each.stop, each.result
+
+
+def _end(timestep: float) -> float | None:
+    return timestep if math.isfinite(timestep) else None
 
 
 def _record(result: SearchResult) -> dict[str, Any]:
@@ -53,13 +69,15 @@ def _record(result: SearchResult) -> dict[str, Any]:
 
 def human(listed: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> Table:
     """Return the table for the eye."""
-    heads = ("layer", "tensor", "encoding", "bias", "SQNR dB", "runner-up", "max")
+    binned = about["timestep_bins"] > 1
+    heads = ("layer", "tensor", *(("timestep",) if binned else ()), *_HEADS)
     right = ("bias", "max", "SQNR dB")
     columns = tuple(Column(name=head, right=head in right, optional=head in ("runner-up", "max")) for head in heads)
-    return Table(columns=columns, rows=[_cells(row) for row in listed], comments=_comments(listed, about))
+    cells = [_cells(row, binned=binned) for row in listed]
+    return Table(columns=columns, rows=cells, comments=_comments(listed, about))
 
 
-def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+def _cells(row: Mapping[str, Any], *, binned: bool) -> tuple[str, ...]:
     bias = f"{row['bias']:.4f}"
     if row["bias_max"] != row["bias"]:
         bias = f"{row['bias']:.2f} to {row['bias_max']:.2f}"
@@ -68,8 +86,16 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         behind = row["runner_up"]
         if math.isfinite(row["sqnr_db"]):
             behind += f" {row['runner_up_sqnr_db'] - row['sqnr_db']:+.2f} dB"
-    maximum = f"{row['maximum']:.4g}"
-    return row["layer"] or "(the model)", row["tensor"], row["encoding"], bias, f"{row['sqnr_db']:.2f}", behind, maximum
+    where = (_timestep(row),) if binned else ()
+    found = (row["encoding"], bias, f"{row['sqnr_db']:.2f}", behind, f"{row['maximum']:.4g}")
+    return row["layer"] or "(the model)", row["tensor"], *where, *found
+
+
+def _timestep(row: Mapping[str, Any]) -> str:
+    low, high = row["from"], row["to"]
+    if low is None:
+        return "all" if high is None else f"below {high:g}"
+    return f"{low:g} on" if high is None else f"{low:g} to {high:g}"
 
 
 def _comments(listed: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> tuple[str, ...]:
@@ -78,6 +104,16 @@ def _comments(listed: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> 
         chosen = Counter(row["encoding"] for row in listed if row["tensor"] == tensor)
         if chosen:
             lines.append(f"{tensor}: " + ", ".join(f"{name} x {count}" for name, count in chosen.most_common()))
+    if about["timestep_bins"] > 1:
+        encodings: dict[str, set[str]] = {}
+        for row in listed:
+            if row["tensor"] == "input":
+                encodings.setdefault(row["layer"], set()).add(row["encoding"])
+        several = sum(len(names) > 1 for names in encodings.values())
+        lines.append(
+            f"an input has a format in each of {about['timestep_bins']} timestep bins; encodings differ between the "
+            f"bins of {several} of {len(encodings)} inputs"
+        )
     if about["granularity"] == "channel" and about["weights_encodings"]:
         lines.append("weights per output channel: bias is the range over the channels; a policy holds each channel's")
     if about["sketch_excess"] is not None:

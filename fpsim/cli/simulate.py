@@ -46,7 +46,7 @@ from fpsim.methods.registry import METHODS
     default=1,
     show_default=True,
     metavar="N",
-    help="Static scales of their own for N equal ranges of the timestep.",
+    help="Static scales (chen2024: formats) of their own for N equal ranges of the timestep.",
 )
 @click.option(
     "--calibration-images",

@@ -74,7 +74,7 @@ def uses(policy: Policy | None, component: Component, device: Device, dtype: str
 def weight_bits(policy: Policy | None, component: Component, dtype_bits: float) -> Mapping[str, float]:
     """Return the bits of a weight of each layer, scales of blocks included."""
     return {
-        name: _stored(rule.weights).bits if rule.weights else dtype_bits
+        name: rule.weights.stored.bits if rule.weights else dtype_bits
         for name, rule in (policy.resolve(layers(component)) if policy else {}).items()
     }
 
@@ -90,16 +90,20 @@ _PLAIN = Rule(match="*", weights=None, acts=None)
 
 
 def _support(rule: Rule, device: Device, dtype: str) -> Support:
-    weights, acts = (_stored(spec) if spec else None for spec in (rule.weights, rule.acts))
-    return support(weights, acts, device, dtype)
+    """What the device does; where an input's format follows the timestep, in the bin that asks most of it."""
+    weights = rule.weights.stored if rule.weights else None
+    found = [support(weights, acts, device, dtype) for acts in _stored(rule.acts) or (None,)]
+    return max(found, key=lambda each: (each.level == "stored", each.act_bits))
 
 
-def _stored(spec: TensorSpec | BinnedSpec) -> Format:
-    return spec.stored
+def _stored(spec: TensorSpec | BinnedSpec | None) -> tuple[Format, ...]:
+    """The stored format, or those of the bins of the timestep, each once."""
+    specs = spec.specs if isinstance(spec, BinnedSpec) else () if spec is None else (spec,)
+    return tuple(dict.fromkeys(each.stored for each in specs))
 
 
 def _name(spec: TensorSpec | BinnedSpec | None) -> str:
-    return spec.stored.name if spec else ""
+    return " or ".join(dict.fromkeys(each.name for each in _stored(spec)))
 
 
 def _scales(spec: TensorSpec, shape: tuple[int, ...]) -> float:

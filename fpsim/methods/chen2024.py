@@ -1,13 +1,13 @@
 """Chen et al. 2024: formats searched tensor by tensor, weights first, and learned rounding for 4-bit weights.
 
 Split layers, which the paper takes from Q-Diffusion, have a format for each half of the concatenation that enters them;
-the rounding of both halves is learned together, as they add up to one output.
+the rounding of both halves is learned together, as they add up to one output. Inputs that follow the timestep have a
+format in each of its bins; weights have one.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -22,12 +22,13 @@ from fpsim.methods.rounding_prefix import learn_blocks_behind, learn_layers_behi
 from fpsim.methods.rounding_run import Learning, Progress, learn_blocks, learn_layers
 from fpsim.methods.rounding_store import RoundingStore
 from fpsim.methods.searched_policy import searched
+from fpsim.methods.searched_words import words_of
 from fpsim.model.attach import Handle, quantize_
 from fpsim.model.layers import has_plain_weight, quantizable
 from fpsim.model.split import find_splits
 from fpsim.number import BlockFormat
 from fpsim.quant import policy_toml
-from fpsim.quant.policy import BinnedSpec, Policy, TensorSpec
+from fpsim.quant.policy import Policy
 from fpsim.sample.npz import atomic
 
 #: What the paper does not say (optimizer, rate, iterations, start, weight of the regularizer) is measured:
@@ -47,6 +48,8 @@ DEFAULTS: Mapping[str, Any] = {
     "captured": "full-precision",
     "split": "none",
 }
+#: Searches the format of an input in each bin of the timestep, where a policy has bins.
+TIMESTEP_BINS = True
 #: Weights of more bits need no learned rounding (section V-B).
 FEW_BITS = 4
 
@@ -117,23 +120,7 @@ def _said(job: Job, policy: Policy, splits: Mapping[str, int]) -> dict[str, str]
     rules = [
         policy.half(name, place) for name, _ in quantizable(job.model.denoiser) for place in places_of(name, splits)
     ]
-    weights = [_short(rule.weights) for rule in rules if rule.weights]
-    acts = [_short(rule.acts) for rule in rules if rule.acts]
-    return {"weights": _counted(weights), "acts": _counted(acts), "policy": policy_toml.dumps(policy)}
-
-
-def _short(spec: TensorSpec | BinnedSpec) -> str:
-    return (
-        str(spec) if isinstance(spec, BinnedSpec) or spec.biases is None else f"{spec.format.name}, biases per channel"
-    )
-
-
-def _counted(specs: list[str]) -> str:
-    """How many tensors have which encoding, such as ``e1m2 × 40, e2m1 × 24, searched``; the only one in full."""
-    if len(set(specs)) <= 1:
-        return specs[0] if specs else "full precision"
-    names = Counter(spec.split()[0].rstrip(",") for spec in specs)
-    return ", ".join(f"{name} × {count}" for name, count in sorted(names.items())) + ", searched"
+    return {**words_of(rules), "policy": policy_toml.dumps(policy)}
 
 
 def _policy(job: Job, splits: Mapping[str, int]) -> Policy:

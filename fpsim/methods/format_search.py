@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Literal, get_args
@@ -10,21 +9,22 @@ from typing import Any, Literal, get_args
 from torch import Tensor, nn
 
 from fpsim.errors import FpsimError
-from fpsim.methods.found_formats import LayerFormats, places_of, spec_of, weight_parts
-from fpsim.methods.prefix import Operand, Progress, behind_prefix
-from fpsim.methods.recorded_calls import run_calibration
+from fpsim.methods.captured_inputs import CapturedInputs, from_full_precision, from_prefix
+from fpsim.methods.found_formats import FoundInput, LayerFormats, places_of, spec_of, weight_parts
+from fpsim.methods.prefix import Progress
+from fpsim.methods.timestep_bins import refuse_empty, training_timesteps
 from fpsim.model.layers import axes, quantizable
 from fpsim.model.load import LoadedModel
-from fpsim.model.operands import ActivationOperand
-from fpsim.model.sketches import Taps
-from fpsim.model.split import SplitActivation, find_splits
-from fpsim.model.split_build import weight as weight_operand
+from fpsim.model.split import find_splits
+from fpsim.model.timestep import clock_of
+from fpsim.quant.allocation.bins import TimestepBins
+from fpsim.quant.binned import check_count
 from fpsim.quant.granularity import Granularity, PerChannel, PerTensor
 from fpsim.quant.policy import Policy
-from fpsim.quant.search.candidates import Encoding, fractions_of
+from fpsim.quant.search.candidates import Encoding
 from fpsim.quant.search.result import SearchResult
-from fpsim.quant.search.search import search_format, search_magnitudes
-from fpsim.quant.search.sketch import Sketch
+from fpsim.quant.search.search import search_format
+from fpsim.sample import schedulers
 from fpsim.sample.spec import SampleSpec
 
 Captured = Literal["full-precision", "quantized-prefix"]
@@ -46,9 +46,11 @@ class FormatSearch:
         skip: globs of layers that are left alone.
         split: which layers have formats of their own for both halves of the concatenation that enters them; see
             :func:`fpsim.model.split.find_splits`.
+        timestep_bins: bins of the timestep, of equal width over those of training, in each of which an input has a
+            format of its own; 1 for one format at all timesteps.
 
     Raises:
-        FpsimError: nothing to search, or no image.
+        FpsimError: nothing to search, no image, no bin, or bins without inputs.
     """
 
     weights: tuple[Encoding, ...]
@@ -59,12 +61,16 @@ class FormatSearch:
     images: int
     skip: tuple[str, ...] = ()
     split: str = "none"
+    timestep_bins: int = 1
 
     def __post_init__(self) -> None:
         if not self.weights and not self.acts:
             raise FpsimError("there is nothing to search; give --bits, --weights-bits or --acts-bits")
         if self.images < 1:
             raise FpsimError(f"--init-samples {self.images}: at least 1 sample is needed")
+        check_count(self.timestep_bins)
+        if self.timestep_bins > 1 and not self.acts:
+            raise FpsimError("--timestep-bins is for inputs, and weights have one format; give --bits or --acts-bits")
 
 
 def init_samples(kind: str) -> int:
@@ -91,9 +97,10 @@ def search_formats(request: FormatSearch, model: LoadedModel, progress: Progress
         The layers in the order in which they run, or in that of the model's definition where no inputs are searched.
 
     Raises:
-        FpsimError: a glob that matches no layer, NaN in a weight or an input, or no layer to search.
+        FpsimError: a glob that matches no layer, NaN in a weight or an input, no layer to search, or a timestep bin
+            that holds no timestep.
     """
-    layers = _layers(model.denoiser, request.skip)
+    layers, bins = _layers(model.denoiser, request.skip), _bins(request, model)
     splits = {name: at for name, at in find_splits(model.denoiser, request.split).items() if name in layers}
     weights: dict[str, SearchResult] = {}
     if request.weights:
@@ -101,21 +108,42 @@ def search_formats(request: FormatSearch, model: LoadedModel, progress: Progress
             for place, part in weight_parts(name, module, splits):
                 weights[place] = _weight(place, part, module, request)
             progress("weights", done, len(layers))
-    acts: dict[str, tuple[SearchResult, float]] = {}
+    acts: dict[str, tuple[FoundInput, ...]] = {}
     if request.acts:
-        find = _from_full_precision if request.captured == "full-precision" else _from_prefix
-        acts = find(request, model, layers, splits, weights, progress)
+        how = CapturedInputs(
+            model=model,
+            spec=request.spec,
+            images=request.images,
+            layers=layers,
+            splits=splits,
+            encodings=request.acts,
+            bins=bins,
+            progress=progress,
+        )
+        specs = {place: spec_of(result, channels=request.channels) for place, result in weights.items()}
+        acts = from_prefix(how, specs) if request.captured == "quantized-prefix" else from_full_precision(how)
     places = [place for name in layers for place in places_of(name, splits)]
     order = [*acts, *(place for place in places if place not in acts)]
-    return [
-        LayerFormats(
-            name=place,
-            weights=weights.get(place),
-            acts=acts[place][0] if place in acts else None,
-            excess=acts[place][1] if place in acts else 0.0,
-        )
-        for place in order
-    ]
+    return [_found(place, weights.get(place), acts.get(place, ()), binned=bins is not None) for place in order]
+
+
+def _found(place: str, weights: SearchResult | None, acts: tuple[FoundInput, ...], *, binned: bool) -> LayerFormats:
+    if binned or not acts:
+        return LayerFormats(name=place, weights=weights, acts=None, bins=acts)
+    return LayerFormats(name=place, weights=weights, acts=acts[0].result, excess=acts[0].excess)
+
+
+def _bins(request: FormatSearch, model: LoadedModel) -> TimestepBins | None:
+    """The bins of the timestep, each of which holds some of the calibration's; None for all timesteps alike."""
+    if request.timestep_bins == 1:
+        return None
+    clock_of(model.denoiser)  # a model without timesteps is refused before any work
+    bins = TimestepBins.even(request.timestep_bins, training_timesteps(model, request.timestep_bins))
+    if model.kind != "text-to-image":  # such a pipeline may choose other timesteps: its bins are checked as they fill
+        scheduler = schedulers.make(request.spec.scheduler, model.scheduler)
+        schedulers.set_steps(scheduler, request.spec.steps)
+        refuse_empty(bins, scheduler.timesteps.tolist())
+    return bins
 
 
 def _layers(model: nn.Module, skip: tuple[str, ...]) -> dict[str, Any]:
@@ -131,66 +159,3 @@ def _weight(place: str, part: Tensor, module: Any, request: FormatSearch) -> Sea
     granularity: Granularity = PerChannel(axes(module).out) if request.channels else PerTensor()
     names = [encoding.name for encoding in request.weights]
     return search_format(part, encodings=names, granularity=granularity, name=f"{place}.weight")
-
-
-def search_input(name: str, sketch: Sketch, encodings: tuple[Encoding, ...]) -> tuple[SearchResult, float]:
-    """Return the best format of a layer's input, and by which part its error may be too large, at most.
-
-    Raises:
-        FpsimError: nothing entered the layer.
-    """
-    found = search_magnitudes(sketch.magnitudes(f"the input of {name!r}"), encodings, fractions_of())
-    error = found.mse * sketch.total
-    excess = sketch.excess(found.encoding.grid(), float(2.0 ** -found.bias[0]))
-    return found, excess / error if error else 0.0
-
-
-def _from_full_precision(
-    request: FormatSearch,
-    model: LoadedModel,
-    layers: Mapping[str, Any],
-    splits: Mapping[str, int],
-    _weights: Mapping[str, SearchResult],
-    progress: Progress,
-) -> dict[str, tuple[SearchResult, float]]:
-    def run() -> None:
-        run_calibration(model, request.spec, request.images, lambda a, b: progress("calibration", a, b))
-
-    with Taps(model.denoiser, list(layers), splits=splits) as taps:
-        sketches = taps.all(run)
-    found = {}
-    for done, name in enumerate(list(sketches), 1):
-        found[name] = search_input(name, sketches.pop(name), request.acts)
-        progress("inputs", done, done + len(sketches))
-    return found
-
-
-def _from_prefix(
-    request: FormatSearch,
-    model: LoadedModel,
-    layers: Mapping[str, Any],
-    splits: Mapping[str, int],
-    weights: Mapping[str, SearchResult],
-    progress: Progress,
-) -> dict[str, tuple[SearchResult, float]]:
-    """Layer by layer as they run, each fixed before the next one's input is captured."""
-    specs = {place: spec_of(result, channels=request.channels) for place, result in weights.items()}
-    rounded = {
-        name: weight_operand(name, module, tuple(specs[place] for place in places_of(name, splits)), None, splits)
-        for name, module in layers.items()
-        if weights
-    }
-    found: dict[str, tuple[SearchResult, float]] = {}
-
-    def fix(name: str, sketches: Mapping[str, Sketch]) -> Operand:
-        for place, sketch in sketches.items():
-            found[place] = search_input(place, sketch, request.acts)
-        return _operand(layers[name], [found[place][0] for place in sketches], splits.get(name))
-
-    behind_prefix(model, request.spec, request.images, layers, layers, splits, rounded, fix, progress)
-    return found
-
-
-def _operand(module: nn.Module, results: list[SearchResult], at: int | None) -> Operand:
-    operands = [ActivationOperand(result.quantizer(), single=axes(module).single) for result in results]
-    return operands[0] if at is None else SplitActivation(operands[0], operands[1], at, axes(module).acts)

@@ -9,20 +9,19 @@ from typing import Any
 
 from torch import Tensor
 
-from fpsim.methods.format_search import search_input
 from fpsim.methods.found_formats import places_of, spec_of, weight_parts
 from fpsim.methods.initialization import initialization_sketches
+from fpsim.methods.input_search import edges_of, encodings_for, is_searched, with_found
 from fpsim.methods.job import Job
 from fpsim.methods.prefix import Operand, behind_prefix
+from fpsim.methods.timestep_bins import training_timesteps
+from fpsim.model.binned_sketch import BinnedSketch
 from fpsim.model.layers import axes, has_plain_weight, quantizable
-from fpsim.model.split_build import activations, specs_of, weight
-from fpsim.number import FloatFormat
-from fpsim.quant.binned import plain
+from fpsim.model.split_build import act_specs, activations, specs_of, weight
+from fpsim.model.timestep import Clock
 from fpsim.quant.granularity import Granularity, PerChannel, PerTensor
 from fpsim.quant.policy import Policy, Rule, TensorSpec
-from fpsim.quant.search.candidates import Encoding, encodings_of
 from fpsim.quant.search.search import search_format
-from fpsim.quant.search.sketch import Sketch
 
 
 def searched(job: Job, splits: Mapping[str, int]) -> Policy:
@@ -35,35 +34,34 @@ def searched(job: Job, splits: Mapping[str, int]) -> Policy:
     full-precision model has them, or behind the quantized prefix: layer by layer as they run, each fixed before the
     next one's input is captured.
 
+    Inputs that follow the timestep have a format for each bin, from what of the initialization set lies in it. Weights
+    have one for all timesteps.
+
     Args:
         job: with the settings ``captured`` and ``init_samples``; the model is left as it was.
         splits: split indices by layer.
 
     Raises:
-        FpsimError: NaN or Inf in a weight or an input.
+        FpsimError: NaN or Inf in a weight or an input; a timestep bin without any timestep of the set.
 
     Source: Chen et al. 2024, section V-A. With inputs of the full-precision model the search of a tensor does not
     depend on another's, so the paper's breadth-first order changes nothing.
     """
     layers: dict[str, Any] = dict(quantizable(job.model.denoiser))
-    given = {place: _rule(job.policy, name, place) for name in layers for place in places_of(name, splits)}
+    policy = job.policy.over(training_timesteps(job.model))
+    given = {place: _rule(policy, name, place) for name in layers for place in places_of(name, splits)}
     rules = dict(given)
     for done, (name, module) in enumerate(layers.items(), 1):
         _search_weight(name, module, splits, rules)
         job.progress(f"{job.label}: formats", done, len(layers))
-    wanted = [
-        name
-        for name in layers
-        if any(_encodings(plain(rules[place].acts, "format search")) for place in places_of(name, splits))
-    ]
+    wanted = [name for name in layers if any(is_searched(rules[place].acts) for place in places_of(name, splits))]
     if wanted and job.samples is not None:
         find = _from_full_precision if job.settings["captured"] == "full-precision" else _from_prefix
         find(job, layers, wanted, splits, rules)
-    found = job.policy
     for place, rule in rules.items():
         if rule != given[place]:
-            found = found.rule(glob.escape(place), weights=rule.weights, acts=rule.acts)
-    return found
+            policy = policy.rule(glob.escape(place), weights=rule.weights, acts=rule.acts)
+    return policy
 
 
 def _rule(policy: Policy, name: str, place: str) -> Rule:
@@ -75,7 +73,7 @@ def _search_weight(name: str, module: Any, splits: Mapping[str, int], rules: dic
         return
     for place, part in weight_parts(name, module, splits):
         spec = rules[place].weights
-        if spec is not None and _encodings(spec):
+        if spec is not None and encodings_for(spec):
             rules[place] = replace(rules[place], weights=_best(spec, part, axes(module).out, f"{place}.weight"))
 
 
@@ -85,24 +83,12 @@ def _best(spec: TensorSpec, values: Tensor, axis: int, name: str) -> TensorSpec:
     return spec_of(search_format(values, int(spec.format.bits), granularity=granularity, name=name), channels=channels)
 
 
-def _encodings(spec: TensorSpec | None) -> tuple[Encoding, ...]:
-    """The candidates of a tensor; none where its format is not searched."""
-    whole = spec is not None and spec.scale == "mse" and spec.granularity in ("tensor", "channel")
-    fmt = spec.format if spec is not None and whole else None
-    if not (isinstance(fmt, FloatFormat) and fmt.signed and fmt.zero and 3 <= fmt.bits <= 8):
-        return ()
-    return encodings_of(fmt.bits)
-
-
-def _search_input(place: str, sketch: Sketch, rules: dict[str, Rule]) -> None:
-    encodings = _encodings(plain(rules[place].acts, "format search"))
-    if encodings:
-        found, _ = search_input(place, sketch, encodings)
-        rules[place] = replace(rules[place], acts=spec_of(found, channels=False))
+def _search_input(place: str, sketch: BinnedSketch, rules: dict[str, Rule]) -> None:
+    rules[place] = replace(rules[place], acts=with_found(place, sketch, rules[place].acts))
 
 
 def _from_full_precision(
-    job: Job, _layers: Mapping[str, Any], _wanted: list[str], splits: Mapping[str, int], rules: dict[str, Rule]
+    job: Job, _layers: Mapping[str, Any], wanted: list[str], splits: Mapping[str, int], rules: dict[str, Rule]
 ) -> None:
     sketches = initialization_sketches(
         job.model,
@@ -112,6 +98,7 @@ def _from_full_precision(
         job.shared or job.folder,
         lambda done, total: job.progress("initialization set", done, total),
         job.timesteps,
+        edges_of(rules[place].acts for name in wanted for place in places_of(name, splits)),
     )
     for place in list(sketches):
         _search_input(place, sketches.pop(place), rules)
@@ -120,20 +107,20 @@ def _from_full_precision(
 def _from_prefix(
     job: Job, layers: Mapping[str, Any], wanted: list[str], splits: Mapping[str, int], rules: dict[str, Rule]
 ) -> None:
-    def specs(name: str, *, acts: bool) -> tuple[TensorSpec, ...]:
-        return specs_of([rules[place] for place in places_of(name, splits)], acts=acts)
+    def both(name: str) -> list[Rule]:
+        return [rules[place] for place in places_of(name, splits)]
 
     rounded = {
         name: weight(name, module, found, job.backend, splits)
         for name, module in layers.items()
-        if (found := specs(name, acts=False))
+        if (found := specs_of(both(name), acts=False))
     }
 
-    def fix(name: str, sketches: Mapping[str, Sketch]) -> Operand | None:
+    def fix(name: str, sketches: Mapping[str, BinnedSketch], clock: Clock | None) -> Operand | None:
         for place, sketch in sketches.items():
             _search_input(place, sketch, rules)
-        found = specs(name, acts=True)
-        return activations(name, layers[name], found, job.samples, job.backend, splits) if found else None
+        found = act_specs(both(name))
+        return activations(name, layers[name], found, job.samples, job.backend, splits, clock) if found else None
 
     behind_prefix(
         job.model,
@@ -145,4 +132,5 @@ def _from_prefix(
         rounded,
         fix,
         lambda what, done, total: job.progress(f"initialization set: {what}", done, total),
+        edges_of(rule.acts for rule in rules.values()),
     )

@@ -9,11 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from fpsim.errors import FpsimError
+from fpsim.model.binned_sketch import BinnedSketch, bin_at
 from fpsim.model.intercept import Interception
 from fpsim.model.layers import axes, quantizable, without_fused_layers
 from fpsim.model.operands import WeightOperand
 from fpsim.model.split_names import halves
 from fpsim.model.threads import share_threads
+from fpsim.model.timestep import Clock, clock_of
+from fpsim.quant.allocation.bins import TimestepBins
 from fpsim.quant.search.sketch import Sketch
 
 Run = Callable[[], Any]
@@ -31,28 +34,42 @@ class Tap:
         on_call: told the name at each call.
         at: channels of the first half of a split layer, whose halves have a sketch each; None for another layer.
         axis: of the channels, counted from the end.
+        clock: of the model, where values are counted apart for each bin of the timestep.
+        bins: of the timestep.
     """
 
-    def __init__(self, name: str, on_call: Callable[[str], None], at: int | None = None, axis: int = -1) -> None:
+    def __init__(
+        self,
+        name: str,
+        on_call: Callable[[str], None],
+        at: int | None = None,
+        axis: int = -1,
+        clock: Clock | None = None,
+        bins: TimestepBins | None = None,
+    ) -> None:
         self.name, self.on_call, self.at, self.axis = name, on_call, at, axis
-        self.sketches: dict[str, Sketch] = {}
+        self.clock, self.bins = clock, bins or TimestepBins()
+        self.sketches: dict[str, dict[int, Sketch]] = {}
         self.last = False
         self.operand: Callable[[Tensor], Tensor] | None = None
 
     def begin(self) -> None:
         """Count the values of all calls from now on."""
-        self.sketches = {place: Sketch() for place in ((self.name,) if self.at is None else halves(self.name, self.at))}
+        self.sketches = {place: {} for place in ((self.name,) if self.at is None else halves(self.name, self.at))}
 
-    def take(self) -> dict[str, Sketch]:
+    def take(self) -> dict[str, BinnedSketch]:
         """Return what was counted, by the layer's name or by those of its halves, and count no more."""
         found, self.sketches = self.sketches, {}
-        return found
+        return {place: BinnedSketch(self.bins, parts) for place, parts in found.items()}
 
     def __call__(self, x: Tensor) -> Tensor:
         self.on_call(self.name)
         if self.sketches:
-            for (place, sketch), part in zip(self.sketches.items(), self._parts(x.detach()), strict=True):
-                sketch.add(part, f"the input of {place!r}")
+            number = 0 if self.clock is None else bin_at(self.clock, self.bins, self.name)
+            for (place, sketches), part in zip(self.sketches.items(), self._parts(x.detach()), strict=True):
+                if number not in sketches:
+                    sketches[number] = Sketch()
+                sketches[number].add(part, f"the input of {place!r}")
         if self.last:
             raise _Reached
         return x if self.operand is None else self.operand(x)
@@ -72,9 +89,14 @@ class Taps:
         weights: what quantizes the weights of some of them.
         splits: split indices of the layers whose inputs' halves are sketched each by itself, under the names of
             :func:`fpsim.model.split_names.halves`.
+        bins: of the timestep, each of which has a sketch of its own; None for one sketch of all.
 
     Attributes:
         calls: how often each layer ran, in the order in which they first did.
+        clock: tells the timestep of the model's calls while the taps are on; None without bins.
+
+    Raises:
+        FpsimError: bins, but the model has no timestep.
     """
 
     def __init__(
@@ -83,14 +105,17 @@ class Taps:
         names: list[str],
         weights: Mapping[str, WeightOperand] | None = None,
         splits: Mapping[str, int] | None = None,
+        bins: TimestepBins | None = None,
     ) -> None:
         share_threads()
         self.calls: dict[str, int] = {}
         self.taps: dict[str, Tap] = {}
-        self._undo = without_fused_layers(model)
+        self.clock = None if bins is None else clock_of(model)
+        self._undo = without_fused_layers(model) + ([] if self.clock is None else self.clock.attach(model))
         for name, module in quantizable(model):
             if name in names:
-                self.taps[name] = Tap(name, self._count, (splits or {}).get(name), axes(module).acts)
+                at = (splits or {}).get(name)
+                self.taps[name] = Tap(name, self._count, at, axes(module).acts, self.clock, bins)
                 self._undo.append(Interception(module, self.taps[name], (weights or {}).get(name), name).undo)
 
     def __enter__(self) -> Taps:
@@ -100,7 +125,7 @@ class Taps:
         while self._undo:
             self._undo.pop()()
 
-    def all(self, run: Run) -> dict[str, Sketch]:
+    def all(self, run: Run) -> dict[str, BinnedSketch]:
         """Run the model once and return sketches of the layers' inputs, in the order in which the layers ran.
 
         Raises:
@@ -116,7 +141,7 @@ class Taps:
             raise FpsimError("the calibration ran none of the model's layers, so there is no input to search")
         return found
 
-    def one(self, name: str, runs: list[Run], *, once: bool) -> dict[str, Sketch]:
+    def one(self, name: str, runs: list[Run], *, once: bool) -> dict[str, BinnedSketch]:
         """Return the sketch of one layer's input, or those of its halves.
 
         Args:

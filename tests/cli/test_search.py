@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from simulate_checks import record, simulate
+from simulate_checks import record, refused, simulate
 
 from fpsim.cli.main import run
 
@@ -151,13 +151,7 @@ BAD: dict[str, tuple[list[str], str]] = {
 
 @pytest.mark.parametrize(("words", "message"), BAD.values(), ids=BAD)
 def test_refused(words: list[str], message: str, model: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code = search(model, *words)
-    printed = capsys.readouterr()
-    lines = [line for line in printed.err.splitlines() if not line.startswith("# ")]
-    assert (code, len(lines)) == (2, 1), printed.err
-    assert lines[0].startswith("error: ")
-    assert message in lines[0]
-    assert printed.out == ""
+    refused(capsys, search(model, *words), message)
     assert not list(here.iterdir())
 
 

@@ -50,7 +50,7 @@ def test_a_policy_file_is_one_more_row(model: Path, here: Path) -> None:
         '[[rule]]\nmatch = "conv_in"\nweights = { format = "e3m4", bias = 5.7, granularity = "tensor" }\n'
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fpsim.methods.simulation.measure_layers", lambda *_: [])
+        patch.setattr("fpsim.methods.run_row.measure_layers", lambda *_: [])
         assert simulate(model, "--policy", "mixed.toml", "--skip", "*attn*", "--quant", "int8/int8") == 2
     Path("mixed.toml").write_text(Path("mixed.toml").read_text().replace("*attn*", "*attentions*"))
     assert simulate(model, "--policy", "mixed.toml", "--skip", "conv_out", "--quant", "int8/int8") == 0
@@ -163,9 +163,9 @@ def test_timestep_bins_are_said_everywhere_and_one_is_none(
     assert "timestep_bins = [500.0]" in two["rows"][0]["policy"]
     assert set(two["rows"][0]["act_bins"]) == {layer["name"] for layer in two["rows"][0]["layers"]}
     page = Path("two/report.html").read_text(encoding="utf-8")
-    assert "Activation scales by timestep" in page
+    assert "Activation formats and scales by timestep" in page
     assert ">t below 500<" in page
     assert "timestep" not in json.dumps([none["quantization"], none["rows"][0]["policy"], none["rows"][0]["layers"]])
     assert one["run_hash"] == none["run_hash"] != two["run_hash"]
     assert (images("int8_int8", "one") == images("int8_int8", "none")).all()
-    assert "Activation scales by timestep" not in Path("none/report.html").read_text(encoding="utf-8")
+    assert "Activation formats and scales by timestep" not in Path("none/report.html").read_text(encoding="utf-8")

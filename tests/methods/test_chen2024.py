@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from chen2024_checks import Stop, stop_after
 from simulation_checks import SPEC, quiet, request, row
 
 import fpsim
@@ -119,10 +120,6 @@ def test_nothing_to_learn_needs_no_calibration(
     chen2024.attach(job(model, tmp_path, Policy.uniform("int8"))).remove()
 
 
-class Stop(BaseException):
-    """Stands for Ctrl-C."""
-
-
 @pytest.mark.parametrize("reconstruct", ["layer", "block"])
 def test_an_interrupted_run_goes_on(
     reconstruct: str, model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -131,20 +128,13 @@ def test_an_interrupted_run_goes_on(
     chen2024.attach(job(model, tmp_path / "whole", **options)).remove()
     name = "learn_rounding" if reconstruct == "layer" else "learn_block"
     original: Callable[..., Any] = getattr(rounding_run, name)
-    learned: list[int] = []
-
-    def counted(*args: Any) -> Any:
-        if len(learned) == 5:
-            raise Stop
-        learned.append(1)
-        return original(*args)
-
-    monkeypatch.setattr(rounding_run, name, counted)
-    with pytest.raises(Stop):
-        chen2024.attach(job(model, tmp_path / "parts", **options))
+    with monkeypatch.context() as patch:
+        stop_after(patch, rounding_run, name, 5)
+        with pytest.raises(Stop):
+            chen2024.attach(job(model, tmp_path / "parts", **options))
     finished = len(list((tmp_path / "parts/rounding").iterdir()))
     assert finished >= 5
-    learned.clear()
+    learned: list[int] = []
     monkeypatch.setattr(rounding_run, name, lambda *args: (learned.append(1), original(*args))[1])
     told: list[tuple[str, int, int]] = []
     again = replace(job(model, tmp_path / "parts", **options), progress=lambda *a: told.append(a))

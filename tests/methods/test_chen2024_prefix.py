@@ -3,41 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from chen2024_checks import POLICY, Stop, static_job, stop_after
 from simulation_checks import SPEC, quiet
 
 from fpsim import Policy
 from fpsim.methods import chen2024, rounding_prefix
-from fpsim.methods.calibration import calibrate
 from fpsim.methods.format_search import FormatSearch, search_formats
-from fpsim.methods.job import Job
 from fpsim.methods.rounding_calls import record_calls
 from fpsim.model.grams import capture_grams
 from fpsim.model.load import LoadedModel
-from fpsim.model.split import find_splits
 from fpsim.quant import policy_toml
 from fpsim.quant.rounding.columns import as_matrices
 from fpsim.quant.rounding.quadratic import mean_squared_error, quadratic
 from fpsim.quant.search.candidates import encodings_of
 
 QUICK = {"rounding_iters": 10, "rounding_samples": 1, "init_samples": 2, "captured": "quantized-prefix"}
-POLICY = Policy.uniform("e2m1", "e4m3", weights_granularity="tensor")
 
-
-def job(model: LoadedModel, folder: Path, policy: Policy = POLICY, **options: Any) -> Job:
-    settings = chen2024.settings({**QUICK, **options}, model.kind, SPEC.steps)
-    splits = find_splits(model.denoiser, settings["split"])
-    found = calibrate(model, SPEC, 1, folder / "calibration", lambda *_: None, splits)
-    return Job(
-        model=model, policy=policy, samples=found.samples, spec=SPEC, settings=settings, folder=folder, label="fp4/fp8",
-        progress=quiet,
-    )  # fmt: skip
+job = partial(static_job, **QUICK)
 
 
 @pytest.mark.parametrize("split", ["none", "all"])
@@ -99,10 +87,6 @@ def test_blocks_answer_to_quantized_inputs(model: LoadedModel, tmp_path: Path) -
     assert "forward" not in vars(model.denoiser.conv_in)
 
 
-class Stop(BaseException):
-    """Stands for Ctrl-C."""
-
-
 @pytest.mark.parametrize("reconstruct", ["layer", "block"])
 def test_an_interrupted_run_goes_on(
     reconstruct: str, model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -111,20 +95,11 @@ def test_an_interrupted_run_goes_on(
     options = {"reconstruct": reconstruct, "rounding_iters": 3}
     chen2024.attach(job(model, tmp_path / "whole", **options)).remove()
     place, name = rounding_prefix, "learn_rounding" if reconstruct == "layer" else "learn_block"
-    original: Callable[..., Any] = getattr(place, name)
-    learned: list[int] = []
-
-    def counted(*args: Any) -> Any:
-        if len(learned) == 4:
-            raise Stop
-        learned.append(1)
-        return original(*args)
-
-    monkeypatch.setattr(place, name, counted)
-    with pytest.raises(Stop):
-        chen2024.attach(job(model, tmp_path / "parts", **options))
+    with monkeypatch.context() as patch:
+        stop_after(patch, place, name, 4)
+        with pytest.raises(Stop):
+            chen2024.attach(job(model, tmp_path / "parts", **options))
     assert "forward" not in vars(model.denoiser.conv_in)
-    monkeypatch.setattr(place, name, original)
     told: list[tuple[str, int, int]] = []
     again = replace(job(model, tmp_path / "parts", **options), progress=lambda *a: told.append(a))
     chen2024.attach(again).remove()

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from chen2024_checks import POLICY, static_job
 from simulation_checks import SPEC, quiet, request
 
 import fpsim
 from fpsim import FpsimError, Policy
 from fpsim.methods import chen2024
-from fpsim.methods.calibration import calibrate
 from fpsim.methods.initialization import initialization_sketches
-from fpsim.methods.job import Job
 from fpsim.methods.request import Row
 from fpsim.methods.simulation import check, simulate
 from fpsim.model.load import LoadedModel
@@ -28,17 +27,8 @@ from fpsim.quant.search.candidates import encodings_of, fractions_of
 from fpsim.quant.search.search import search_magnitudes
 
 QUICK = {"rounding_iters": 20, "rounding_samples": 1, "init_samples": 2}
-POLICY = Policy.uniform("e2m1", "e4m3", weights_granularity="tensor")
 
-
-def job(model: LoadedModel, folder: Path, policy: Policy = POLICY, **options: Any) -> Job:
-    settings = chen2024.settings({**QUICK, **options}, model.kind, SPEC.steps)
-    splits = find_splits(model.denoiser, settings["split"])
-    found = calibrate(model, SPEC, 1, folder / "calibration", lambda *_: None, splits)
-    return Job(
-        model=model, policy=policy, samples=found.samples, spec=SPEC, settings=settings, folder=folder, label="fp4/fp8",
-        progress=quiet,
-    )  # fmt: skip
+job = partial(static_job, **QUICK)
 
 
 @pytest.mark.parametrize("which", ["shortcut", "all"])
@@ -55,7 +45,7 @@ def test_each_half_has_the_format_of_its_own_values(which: str, model: LoadedMod
             ):
                 rule = found.half(name, place)
                 assert rule.weights.format == fpsim.search_format(part, 4).format
-                values = sketches[place].magnitudes()
+                values = sketches[place].whole.magnitudes()
                 assert rule.acts.format == search_magnitudes(values, encodings_of(8), fractions_of()).format
                 assert getattr(handle.weights[name], at_half).quantizer.format == rule.weights.format
                 assert getattr(handle.acts[name], at_half).quantizer.format == rule.acts.format

@@ -99,7 +99,7 @@ def test_a_quantized_prefix_changes_what_later_layers_see(model: LoadedModel, fo
     with Recorder(model.denoiser) as recorder:
         run_calibration(model, SPEC, 3, quiet)
     with quantize_(model.denoiser, policy), Taps(model.denoiser, [last.name]) as taps, torch.no_grad():
-        expected = taps.one(last.name, recorder.replays(), once=True)[last.name]
+        expected = taps.one(last.name, recorder.replays(), once=True)[last.name].whole
     assert expected.total == last.acts.magnitudes[2]
     assert float(expected.magnitudes().energy[0]) == pytest.approx(float(last.acts.magnitudes[0][0]), rel=1e-6)
 

@@ -56,7 +56,7 @@ def test_all_values_of_all_timesteps(model: LoadedModel, tmp_path: Path) -> None
     for place, values in {"conv_in": whole["conv_in"], **parts}.items():
         exact = Sketch()
         exact.add(values)
-        assert all(np.array_equal(exact.arrays()[key], array) for key, array in found[place].arrays().items())
+        assert all(np.array_equal(exact.arrays()[key], array) for key, array in found[place].whole.arrays().items())
     assert name not in found
     again = initialization_sketches(model, SPEC, 3, splits, tmp_path, lambda *_: None, TIMES)
     assert list(again) == list(found)
@@ -66,9 +66,9 @@ def test_memory_does_not_grow_with_the_samples(model: LoadedModel, tmp_path: Pat
     sizes = []
     for samples in (2, 8):
         initialization_sketches(model, SPEC, samples, {}, tmp_path / str(samples), lambda *_: None)
-        found = initialization._read(tmp_path / str(samples))[0]
-        sizes.append(max(sketch.counts.nbytes + sketch.lows.nbytes for sketch in found.values()))
-        assert found["conv_in"].total == samples * len(TIMES) * 3 * 16 * 16
+        found = initialization._read(tmp_path / str(samples) / initialization.FILE)[0]
+        sizes.append(max(each.whole.counts.nbytes + each.whole.lows.nbytes for each in found.values()))
+        assert found["conv_in"].whole.total == samples * len(TIMES) * 3 * 16 * 16
     assert sizes[0] == sizes[1] <= 4 << 20
 
 
