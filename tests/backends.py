@@ -1,17 +1,10 @@
-"""A codec backend of another package, made visible to fpsim as an installation would.
-
-Use the fixture by importing it in a ``conftest.py`` or a test module, with ``tests/`` on ``sys.path``.
-"""
+"""A codec backend of another package, made visible to fpsim as an installation would."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from fpsim.codec import protocol
 
@@ -34,17 +27,3 @@ def install(target: Path) -> str:
     lines = [f"[{protocol.GROUP}]", *(f"{key} = {value}" for key, value in points.items())]
     (info / "entry_points.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return next(iter(points))
-
-
-@pytest.fixture
-def plain_backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The name of a third-party backend (``plain``) that is installed while the test runs, also for subprocesses."""
-    site = tmp_path / "site"
-    site.mkdir()
-    name = install(site)
-    monkeypatch.syspath_prepend(str(site))
-    paths = [str(site), *filter(None, [os.environ.get("PYTHONPATH")])]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
-    protocol.backend.cache_clear()
-    yield name
-    protocol.backend.cache_clear()

@@ -107,18 +107,13 @@ def record(item: Estimate) -> dict[str, Any]:
 
 def identity(item: Estimate) -> dict[str, Any]:
     """Return what was estimated."""
-    setting = item.setting
     return {
         "model": item.model,
         "device": item.device.name,
         "batch": item.images,
         "cfg": item.samples > item.images,
         "steps": item.steps,
-        "runtime": setting.runtime,
-        "attention": setting.attention,
-        "quantize_ops": setting.quantize,
-        "act_scales": setting.act_scales,
-        "dtype": setting.dtype,
+        **item.setting.record(),
     }
 
 

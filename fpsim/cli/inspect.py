@@ -21,7 +21,6 @@ from fpsim.number.conversion import Conversion, NanPolicy, Overflow, Rounding
 from fpsim.number.label import label as full_label
 
 _ROUNDINGS = [str(mode) for mode in Rounding if mode is not Rounding.STOCHASTIC]
-_OVERFLOWS, _NANS = [str(policy) for policy in Overflow], [str(policy) for policy in NanPolicy]
 
 
 def complete_formats(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

@@ -33,6 +33,15 @@ def complete_format(ctx: click.Context, param: click.Parameter, incomplete: str)
     return [name for name in builtin() if name.startswith(incomplete)]
 
 
+def format_option(
+    text: str = "Number format; 'fpsim formats' lists them.", *, required: bool = False
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return ``--format`` of a verb that takes one name, as ``name``; ``text`` is its help."""
+    return click.option(
+        "--format", "name", metavar="NAME", required=required, shell_complete=complete_format, help=text
+    )
+
+
 def format_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a verb ``--bias``, ``--specials``, ``--no-subnormals`` and ``--formats-file``."""
     for option in reversed(

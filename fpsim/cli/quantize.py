@@ -6,19 +6,13 @@ from typing import Any
 
 import click
 
-from fpsim.cli.options import complete_format, format_options
+from fpsim.cli.options import format_option, format_options
 from fpsim.cli.render import output_options
 
 
 @click.command()
 @click.argument("files_in", metavar="FILE...", nargs=-1, required=True)
-@click.option(
-    "--format",
-    "name",
-    metavar="NAME",
-    shell_complete=complete_format,
-    help="Number format; 'fpsim formats' lists them.",
-)
+@format_option()
 @format_options
 @click.option("--granularity", metavar="G", help="tensor, channel (axis 0; the default), block:N.")
 @click.option("--scale", metavar="RULE", help="max, percentile[:P], mse (the default), none; blocks: e8m0-floor.")

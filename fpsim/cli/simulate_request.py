@@ -9,6 +9,7 @@ from typing import Any
 
 from fpsim.cli.q_diffusion_options import Q_DIFFUSION_OPTIONS
 from fpsim.cli.rounding_options import ROUNDING_OPTIONS
+from fpsim.cli.sampling_spec import read_spec
 from fpsim.codec.protocol import backend
 from fpsim.errors import FpsimError
 from fpsim.methods import registry
@@ -21,7 +22,6 @@ from fpsim.number.user_files import read_text
 from fpsim.quant import policy_toml
 from fpsim.quant.binned import check_count
 from fpsim.quant.policy import Policy
-from fpsim.sample.spec import SampleSpec
 
 METHOD_OPTIONS = (*ROUNDING_OPTIONS, *Q_DIFFUSION_OPTIONS)
 
@@ -40,7 +40,8 @@ def read_request(options: Mapping[str, Any], command: str) -> Request:
     if options["backend"] is not None:
         backend(options["backend"])
     keys = ["weights_granularity", "acts_granularity", "scale", "policy_file", "skip"]
-    spec, given = _spec(options), {name: options[name] for name in METHOD_OPTIONS if options[name] is not None}
+    spec = read_spec(options, options["num_images"])
+    given = {name: options[name] for name in METHOD_OPTIONS if options[name] is not None}
     registry.settings(options["method"], given, "unconditional", spec.steps)  # of any kind: before a model is loaded
     said = {**options, "policy_file": options["policy"], "skip": list(options["skip"])}
     if check_timestep_bins(options) > 1:
@@ -127,21 +128,3 @@ def _policy_row(options: Mapping[str, Any]) -> Row:
     policy = policy_toml.loads(text, file=str(path), formats_files=options["files"])
     said = f"rules of {path.name}"
     return Row(label=path.stem, policy=policy.skip(*options["skip"]), weights=said, acts=said)
-
-
-def _spec(options: Mapping[str, Any]) -> SampleSpec:
-    prompts = None
-    if options["prompts"] is not None:
-        lines = read_text(options["prompts"], "prompts file").splitlines()
-        prompts = tuple(line.strip() for line in lines if line.strip())
-        if not prompts:
-            raise FpsimError(f"prompts file {options['prompts']!r} holds no prompt; give one a line")
-    return SampleSpec(
-        steps=options["steps"],
-        num_images=options["num_images"],
-        batch_size=options["batch_size"],
-        seed=options["seed"],
-        scheduler=options["scheduler"],
-        prompts=prompts,
-        guidance_scale=options["guidance_scale"],
-    )

@@ -8,7 +8,7 @@ import click
 
 from fpsim.cli.facts import facts
 from fpsim.cli.headline import headline, label
-from fpsim.cli.options import Resolved, complete_format, format_options, resolve
+from fpsim.cli.options import Resolved, format_option, format_options, resolve
 from fpsim.cli.render import Column, Table, output_options, show
 from fpsim.cli.table_rows import Row, rows, select
 from fpsim.cli.values import code_text, exact_text, json_value, short_text, value_text, working_width
@@ -20,14 +20,7 @@ _PLAIN = ("code", "value", "exact")
 
 
 @click.command(epilog="Example: fpsim table --format e2m1 --bias 3")
-@click.option(
-    "--format",
-    "name",
-    metavar="NAME",
-    required=True,
-    shell_complete=complete_format,
-    help="Number format; 'fpsim formats' lists them.",
-)
+@format_option(required=True)
 @format_options
 @click.option("--positive", is_flag=True, help="Leave out the negative half.")
 @click.option("--range", "span", metavar="A:B", help="Codes A to B - 1, decimal or 0x; needed beyond 4,096 codes.")

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from fpsim.cli.facts import facts
-from fpsim.cli.options import complete_format, format_options, resolve
+from fpsim.cli.options import format_option, format_options, resolve
 from fpsim.cli.vectors_dot import check_options, dot_text
 from fpsim.errors import FpsimError
 from fpsim.number import BlockFormat
@@ -23,13 +23,7 @@ _WRITERS = {".csv": "csv_text", ".json": "json_text", ".hex": "hex_text", ".mem"
     epilog="Examples: fpsim vectors --format e4m3 --op encode --input bf16 --out e4m3.hex; "
     "fpsim vectors --op dot --arch hopper --dtype e4m3 --count 1000 --out dot.csv"
 )
-@click.option(
-    "--format",
-    "name",
-    metavar="NAME",
-    shell_complete=complete_format,
-    help="Number format of at most 16 bits, or block format.",
-)
+@format_option("Number format of at most 16 bits, or block format.")
 @click.option("--op", type=click.Choice(["quantize", "encode", "decode", "dot"]), default="quantize", show_default=True)
 @format_options
 @click.option("--rounding", default="ties-to-even", metavar="R", show_default=True, help=f"{', '.join(Rounding)}.")

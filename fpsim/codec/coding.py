@@ -16,6 +16,7 @@ from fpsim.codec.options import conversion
 from fpsim.codec.rows import decode_into, decode_rows, encode_into, encode_rows
 from fpsim.errors import FpsimError
 from fpsim.number import BlockFormat, Format
+from fpsim.number.conversion import Conversion
 from fpsim.number.names import format as resolve
 
 
@@ -62,21 +63,32 @@ def encode(
     )
     work = arrays.working(x, through_float32=through)
     data: NDArray[np.floating] = work.data.cpu().numpy() if arrays.is_torch(work.data) else work.data
-    blocks, columns = isinstance(fmt, BlockFormat), data.shape[-1] if data.ndim else 1
     if isinstance(fmt, BlockFormat) and strict:
-        check_divides(columns, fmt)
+        check_divides(_columns(data), fmt)
     dtype = code_dtype(fmt.element.bits if isinstance(fmt, BlockFormat) else fmt.bits)
     codes, result = _buffer(out, data.shape, (dtype,), "codes of " + fmt.name)
-    scales, whole = np.empty(data.shape, np.uint8) if blocks else None, 1.0
-    if isinstance(fmt, BlockFormat) and data.size:
-        rows = data.reshape(-1, columns)
-        scales, whole = encode_blocks(rows, fmt, how, codes.reshape(-1, columns), data.shape)
-    elif not isinstance(fmt, BlockFormat):
-        scale = np.full((1, 1), fmt.scale(work.width), data.dtype)
-        encode_into(data.reshape(1, -1), fmt, scale, None, how, codes.reshape(1, -1), data.shape)
+    scales, whole = _encode_into(data, fmt, work.width, how, codes)
     if result is not codes:
         result[...] = codes
     return Encoded(codes=result, scales=scales, tensor_scale=whole, shape=data.shape, format=fmt, width=work.width)
+
+
+def _columns(data: NDArray[Any]) -> int:
+    return data.shape[-1] if data.ndim else 1
+
+
+def _encode_into(
+    data: NDArray[np.floating], fmt: Format, width: int, how: Conversion, codes: NDArray[Any]
+) -> tuple[NDArray[Any] | None, float]:
+    """Write the codes; return those of block scales (None for other formats), and the whole array's scale."""
+    if not isinstance(fmt, BlockFormat):
+        scale = np.full((1, 1), fmt.scale(width), data.dtype)
+        encode_into(data.reshape(1, -1), fmt, scale, None, how, codes.reshape(1, -1), data.shape)
+        return None, 1.0
+    if not data.size:
+        return np.empty(data.shape, np.uint8), 1.0
+    columns = _columns(data)
+    return encode_blocks(data.reshape(-1, columns), fmt, how, codes.reshape(-1, columns), data.shape)
 
 
 def decode(encoded: Encoded, *, dtype: Any = None, out: NDArray[Any] | None = None) -> NDArray[Any]:

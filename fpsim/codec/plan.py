@@ -149,13 +149,7 @@ def mode_plan(fmt: FloatFormat, p: MagicPlan, how: Conversion) -> ModePlan:
 @lru_cache(maxsize=1024)
 def _mode_plan(grid: FloatFormat, p: MagicPlan, overflow: Overflow, nan: NanPolicy, random_bits: int) -> ModePlan:
     work = WIDTHS[p.width]
-
-    def pattern(code: int) -> int:
-        """Bit pattern in the working width of a normal magnitude code, also of the one that follows the largest."""
-        shift = (int(work.bias) - int(grid.bias)) << work.mantissa_bits
-        return (code << p.drop) + shift
-
-    largest, infinity = pattern(grid.max_code), work.inf_code or 0
+    largest, infinity = _pattern(grid, p, grid.max_code), work.inf_code or 0
     quiet = infinity | 1 << (work.mantissa_bits - 1)
     kept = grid.nan_code is not None or nan is NanPolicy.KEEP
     replaced = {NanPolicy.MAX: largest, NanPolicy.NEGATIVE_ZERO: -1 << (p.width - 1)}.get(nan, 0)
@@ -165,11 +159,11 @@ def _mode_plan(grid: FloatFormat, p: MagicPlan, overflow: Overflow, nan: NanPoli
         width=p.width,
         drop=p.drop,
         parity=p.parity,
-        clamp=pattern(grid.max_code + 1) if overflow is Overflow.SPECIAL else largest,
+        clamp=_pattern(grid, p, grid.max_code + 1) if overflow is Overflow.SPECIAL else largest,
         max=largest,
         special=quiet if grid.inf_code is None else infinity,
         nan=quiet if kept else replaced,
-        min_normal=pattern(1 << grid.mantissa_bits),
+        min_normal=_pattern(grid, p, 1 << grid.mantissa_bits),
         stays=grid.max_code % 2,
         left=max(0, random_bits - p.drop),
         right=max(0, p.drop - random_bits),
@@ -179,6 +173,12 @@ def _mode_plan(grid: FloatFormat, p: MagicPlan, overflow: Overflow, nan: NanPoli
         lift2=2.0 ** (random_bits - step - lift),
         zero=p.zero,
     )
+
+
+def _pattern(grid: FloatFormat, p: MagicPlan, code: int) -> int:
+    """Bit pattern in the working width of a normal magnitude code, also of the one that follows the largest."""
+    work = WIDTHS[p.width]
+    return (code << p.drop) + ((int(work.bias) - int(grid.bias)) << work.mantissa_bits)
 
 
 def replaced_nan(fmt: ElementFormat, width: int, how: Conversion) -> float:

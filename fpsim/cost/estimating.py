@@ -68,15 +68,9 @@ def estimate(
     Raises:
         FpsimError: an unknown name or choice, a malformed file, a rule that matches no layer.
     """
-    known = calibration if isinstance(calibration, Calibration) else load_calibration(calibration)
-    where = device if isinstance(device, Device) else known.devices.get(device) or find(device, devices)
-    setting = Setting(
-        runtime=runtime,
-        attention=attention,
-        quantize=quantize_ops,
-        act_scales=act_scales,
-        dtype=dtype or ("fp32" if where.kind == "cpu" else "fp16"),
-    )
+    where, parameters = _machine(device, devices, calibration)
+    dtype = dtype or ("fp32" if where.kind == "cpu" else "fp16")
+    setting = Setting(runtime=runtime, attention=attention, quantize=quantize_ops, act_scales=act_scales, dtype=dtype)
     traced = model if isinstance(model, Model) else load(model)
     guided = traced.guided if cfg is None else cfg
     found = parts(traced, where, setting, policy=policy, images=batch, cfg=guided, steps=steps)
@@ -88,7 +82,7 @@ def estimate(
         images=batch,
         guided=guided,
         steps=steps,
-        parameters=_parameters(known, where),
+        parameters=parameters,
     )
     return _assemble(asked, found)
 
@@ -107,11 +101,15 @@ class _Asked:
     parameters: Parameters
 
 
-def _parameters(known: Calibration, device: Device) -> Parameters:
-    """Return a file's parameters for the machine that they were measured on, the published ones for any other."""
+def _machine(
+    device: str | Device, devices: Sequence[str], calibration: str | Calibration | None
+) -> tuple[Device, Parameters]:
+    """Return a device, with a file's parameters if they were measured on it, the published ones for any other."""
+    known = calibration if isinstance(calibration, Calibration) else load_calibration(calibration)
+    where = device if isinstance(device, Device) else known.devices.get(device) or find(device, devices)
     parameters = known.parameters
-    elsewhere = parameters.level == "measured" and device.name not in parameters.devices
-    return load_calibration().parameters if elsewhere else parameters
+    elsewhere = parameters.level == "measured" and where.name not in parameters.devices
+    return where, load_calibration().parameters if elsewhere else parameters
 
 
 def _assemble(asked: _Asked, found: Sequence[Part]) -> Estimate:

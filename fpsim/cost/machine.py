@@ -188,9 +188,5 @@ def _weights(found: Sequence[Timing]) -> Array:
     return weights
 
 
-def _processors(on: str) -> int:
-    return torch.get_num_threads() if on == "cpu" else int(torch.cuda.get_device_properties(0).multi_processor_count)
-
-
 def _figure(value: float) -> Figure:
     return Figure(value=value, confidence="derived", source="measured on this machine")

@@ -115,6 +115,16 @@ class Setting:
         """Bytes of an activation in the working type."""
         return DTYPES[self.dtype]
 
+    def record(self) -> dict[str, str]:
+        """Return what a user chose, by the names of the options."""
+        return {
+            "runtime": self.runtime,
+            "attention": self.attention,
+            "quantize_ops": self.quantize,
+            "act_scales": self.act_scales,
+            "dtype": self.dtype,
+        }
+
     def traffic(self, kind: str) -> float:
         """Share of a class's bytes that the runtime leaves."""
         return self.fusion.traffic.get(kind, 1.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fpsim.errors import FpsimError
 from fpsim.methods import probes
+from fpsim.methods.kept import damaged
 from fpsim.methods.visited import Visited, check_timesteps
 from fpsim.model.load import LoadedModel
 from fpsim.model.samples import LayerSample, collect
@@ -75,22 +75,13 @@ def calibrate(
     if (folder / "probes.json").is_file():
         on_step(1, 1)
         return _read_whole(folder, timesteps)
-    size = min(spec.batch_size, images)
-    ours = replace(spec, num_images=FIRST_INDEX + images, batch_size=size)
-    firsts = range(FIRST_INDEX, FIRST_INDEX + images, size)
     recorder = _Recorder()
-    hook = model.denoiser.register_forward_pre_hook(recorder, with_kwargs=True)
 
     def run(_model: nn.Module) -> None:
-        for batch, first in enumerate(firsts):
-            indices = range(first, min(first + size, FIRST_INDEX + images))
-
-            def step(done: int, total: int, batch: int = batch) -> None:
-                on_step(batch * total + done, len(firsts) * total)
-
-            sample_batch(model, ours, indices, on_step=step)
+        for _ in _batches(model, spec, images, on_step):
             recorder.full = True
 
+    hook = model.denoiser.register_forward_pre_hook(recorder, with_kwargs=True)
     try:
         with Visited(model.denoiser) as visited:
             samples = collect(model.denoiser, run, split)
@@ -98,6 +89,21 @@ def calibrate(
         hook.remove()
     _write(folder, Calibration(samples, recorder.probes(), visited.timesteps))
     return _read_whole(folder, timesteps)  # a resumed run computes with what was read, layout of tensors included
+
+
+def _batches(model: LoadedModel, spec: SampleSpec, images: int, on_step: Callable[[int, int], None]) -> Iterator[range]:
+    """Sample the calibration's images; yield the indices of each batch that is finished."""
+    size = min(spec.batch_size, images)
+    ours = replace(spec, num_images=FIRST_INDEX + images, batch_size=size)
+    firsts = range(FIRST_INDEX, FIRST_INDEX + images, size)
+    for batch, first in enumerate(firsts):
+        indices = range(first, min(first + size, FIRST_INDEX + images))
+
+        def step(done: int, total: int, batch: int = batch) -> None:
+            on_step(batch * total + done, len(firsts) * total)
+
+        sample_batch(model, ours, indices, on_step=step)
+        yield indices
 
 
 class _Recorder:
@@ -172,6 +178,5 @@ def _read(folder: Path) -> Calibration:
             sample.check(name)
         timesteps = tuple(float(t) for t in record["timesteps"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split())
-        raise FpsimError(f"{folder} is damaged ({reason[:120]}): delete it and run again") from error
+        raise damaged(folder, error) from error
     return Calibration(samples, probes.read(folder / "probes"), timesteps)

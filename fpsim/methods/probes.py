@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from fpsim.errors import FpsimError
+from fpsim.methods.kept import damaged
 from fpsim.sample.npz import atomic
 
 _TENSOR = {"tensor": True}
@@ -43,9 +43,7 @@ def read(path: Path) -> tuple[dict[str, Any], ...]:
         tensors = load(path.with_suffix(".safetensors").read_bytes())
         return tuple(_given(call, f"{number}", tensors) for number, call in enumerate(skeleton))
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise FpsimError(
-            f"{path.parent} is damaged ({' '.join(str(error).split())[:120]}): delete it and run again"
-        ) from error
+        raise damaged(path.parent, error) from error
 
 
 def _taken(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:

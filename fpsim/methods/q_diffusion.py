@@ -87,7 +87,7 @@ def attach(job: Job) -> Handle:
     check(model, job.policy, job.settings, static=job.samples is not None)
     plan, store = make_plan(model, job.policy, chosen), UnitStore(job.folder / "q-diffusion")
     calls = _calls(job, chosen)
-    check_filled(plan.places, timesteps_of(calls))
+    check_filled(plan.places, timesteps_of(model, calls))
     order = run_order(model, plan.units, calls[0])
     learn_weights(model, plan, order, calls, chosen, store, _progress(job, "weights", order))
     found = {unit: store.read_weights(unit) for unit in order if weight_layers(plan, unit)}

@@ -12,7 +12,7 @@ from torch import nn
 from fpsim.methods.recorded_calls import Recorder
 from fpsim.methods.rounding_calls import FIRST_INDEX
 from fpsim.model.load import LoadedModel
-from fpsim.model.timestep import ARGUMENT
+from fpsim.model.timestep import ARGUMENT, in_training
 from fpsim.sample.denoise import sample_batch
 from fpsim.sample.spec import SampleSpec
 
@@ -69,9 +69,9 @@ def _distance(steps: int, steps_kept: int) -> int:
     return max(1, steps // steps_kept)
 
 
-def timesteps_of(calls: Sequence[Mapping[str, Any]]) -> list[float]:
-    """Return the timesteps of calls of the denoiser, each once; none of a denoiser without a timestep."""
-    given = [torch.as_tensor(call[ARGUMENT], dtype=torch.float64).flatten() for call in calls if ARGUMENT in call]
+def timesteps_of(denoiser: nn.Module, calls: Sequence[Mapping[str, Any]]) -> list[float]:
+    """Return the timesteps of training of a denoiser's calls, each once; none of one without a timestep."""
+    given = [in_training(denoiser, torch.as_tensor(call[ARGUMENT])).flatten() for call in calls if ARGUMENT in call]
     return sorted(set(torch.cat(given).tolist())) if given else []
 
 

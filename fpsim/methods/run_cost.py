@@ -58,15 +58,10 @@ def _estimated(
         for label, policy in policies.items()
         for name in DEVICES
     ]
-    setting = found[0][1].setting
     return {
         "batch": images,
         "cfg": guided,
-        "runtime": setting.runtime,
-        "attention": setting.attention,
-        "quantize_ops": setting.quantize,
-        "act_scales": setting.act_scales,
-        "dtype": setting.dtype,
+        **found[0][1].setting.record(),
         "rows": [_entry(label, item) for label, item in found],
         "notes": list(dict.fromkeys(note for _, item in found for note in item.notes)),
     }

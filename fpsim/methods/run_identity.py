@@ -32,27 +32,9 @@ def identity(request: Request, model: LoadedModel) -> dict[str, Any]:
     Raises:
         FpsimError: an option that the method does not take.
     """
-    spec = asdict(request.spec)
-    scheduler = spec.pop("scheduler")
-    prompts = spec.pop("prompts")
     return {
-        "model": {
-            "name": model.name,
-            "requested": model.requested,
-            "kind": model.kind,
-            "class": type(model.denoiser).__name__,
-            "parameters": model.parameters,
-            "sha256": model.sha256,
-            **_other_networks(model),
-            "source": model.source,
-        },
-        "sampling": {
-            "scheduler": schedulers.class_name(scheduler) if scheduler else type(model.scheduler).__name__,
-            **spec,
-            "dtype": request.dtype,
-            "device": request.device,
-            "prompts": None if prompts is None else list(prompts),
-        },
+        "model": _model(model),
+        "sampling": _sampling(request, model),
         "quantization": {
             **method_settings(request, model),
             **request.quantization,
@@ -64,6 +46,32 @@ def identity(request: Request, model: LoadedModel) -> dict[str, Any]:
         **run_arithmetic.record(request),
         "policies": {row.label: policy_toml.dumps(row.policy) for row in request.rows},
         "environment": {**environment(), "fpsim": __version__},
+    }
+
+
+def _model(model: LoadedModel) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "requested": model.requested,
+        "kind": model.kind,
+        "class": type(model.denoiser).__name__,
+        "parameters": model.parameters,
+        "sha256": model.sha256,
+        **_other_networks(model),
+        "source": model.source,
+    }
+
+
+def _sampling(request: Request, model: LoadedModel) -> dict[str, Any]:
+    spec = asdict(request.spec)
+    scheduler = spec.pop("scheduler")
+    prompts = spec.pop("prompts")
+    return {
+        "scheduler": schedulers.class_name(scheduler) if scheduler else type(model.scheduler).__name__,
+        **spec,
+        "dtype": request.dtype,
+        "device": request.device,
+        "prompts": None if prompts is None else list(prompts),
     }
 
 

@@ -10,20 +10,19 @@ from torch import Tensor, nn
 
 from fpsim.errors import FpsimError
 from fpsim.model.arithmetic import Arithmetic, named
-from fpsim.model.build import check_whole_blocks, describe_acts
 from fpsim.model.compute import compute_with
-from fpsim.model.coverage import Coverage, cover
+from fpsim.model.coverage import Coverage
 from fpsim.model.intercept import Interception
+from fpsim.model.layer_plan import LayerPlan
 from fpsim.model.layers import quantizable, without_fused_layers
-from fpsim.model.learned import give, note
+from fpsim.model.learned import give
 from fpsim.model.operands import ActivationOperand, WeightOperand
 from fpsim.model.samples import Calibration, LayerSample, collect
-from fpsim.model.split import note as note_splits
-from fpsim.model.split_build import act_specs, activations, extra_bits, specs_of, split_rules, weight
+from fpsim.model.split_build import split_rules
 from fpsim.model.threads import share_threads
 from fpsim.model.timestep import clock_of
 from fpsim.quant.binned import TRAINED
-from fpsim.quant.policy import Policy, Rule
+from fpsim.quant.policy import Policy
 
 
 class Handle:
@@ -118,34 +117,27 @@ def quantize_(
     core = named(arithmetic)
     if not isinstance(policy, Policy):
         raise FpsimError(f"the policy is a {type(policy).__name__}; make one: fpsim.Policy.uniform(weights=…, acts=…)")
-    layers = dict(quantizable(model))
-    rules, parts = split_rules(policy.over(timesteps), layers, split or {})
-    splits = {name: (split or {})[name] for name in parts}
+    plan = _plan(model, policy.over(timesteps), split or {}, backend)
     if strict:
-        for name, rule in rules.items():
-            check_whole_blocks(name, layers[name], rule)
-    each = {name: parts.get(name, (rule,)) for name, rule in rules.items()}
-    samples = _samples(model, rules, calibration, splits)
-    operands = {
-        name: weight(name, layers[name], specs_of(each[name], acts=False), backend, splits)
-        for name, rule in rules.items()
-        if rule.weights
-    }
-    give(weights or {}, layers, operands)
+        plan.check_whole_blocks()
+    samples = _samples(model, plan, calibration)
+    operands = plan.weights()
+    give(weights or {}, plan.layers, operands)
     clock = clock_of(model) if policy.binned else None
-    acts = {
-        name: activations(name, layers[name], act_specs(each[name]), samples, backend, splits, clock)
-        for name, rule in rules.items()
-        if rule.acts
-    }
-    coverage = cover(model, rules, {name: _said(rule, samples)[1] or "" for name, rule in rules.items() if rule.acts})
-    seconds = {name: _said(second, samples) for name, (_, second) in parts.items()}
-    coverage = note(note_splits(coverage, splits, extra_bits(splits, layers, parts), seconds), weights or ())
+    acts = plan.acts(samples, clock)
+    coverage = plan.coverage(model, weights or (), static=samples is not None)
     undo = [] if clock is None else clock.attach(model)
-    handle = Handle(coverage, acts, operands, undo + put_on(model, layers, acts, operands))
+    handle = Handle(coverage, acts, operands, undo + put_on(model, plan.layers, acts, operands))
     if core is not None:
         _compute(model, handle, core)
     return handle
+
+
+def _plan(model: nn.Module, policy: Policy, split: Mapping[str, int], backend: str | None) -> LayerPlan:
+    layers = dict(quantizable(model))
+    rules, halves = split_rules(policy, layers, split)
+    splits = {name: split[name] for name in halves}
+    return LayerPlan(layers=layers, rules=rules, halves=halves, splits=splits, backend=backend)
 
 
 def _compute(model: nn.Module, handle: Handle, core: Arithmetic) -> None:
@@ -157,20 +149,12 @@ def _compute(model: nn.Module, handle: Handle, core: Arithmetic) -> None:
         raise
 
 
-def _said(rule: Rule, samples: object) -> tuple[str | None, str | None]:
-    """What becomes of a weight and an input, in words."""
-    acts = describe_acts(rule.acts, static=samples is not None) if rule.acts else None
-    return str(rule.weights) if rule.weights else None, acts
-
-
-def _samples(
-    model: nn.Module, rules: Mapping[str, Rule], calibration: Any, splits: Mapping[str, int]
-) -> Mapping[str, LayerSample] | None:
-    if calibration is None or not any(rule.acts for rule in rules.values()):
+def _samples(model: nn.Module, plan: LayerPlan, calibration: Any) -> Mapping[str, LayerSample] | None:
+    if calibration is None or not any(rule.acts for rule in plan.rules.values()):
         return None
     if isinstance(calibration, Mapping) and all(isinstance(value, LayerSample) for value in calibration.values()):
         return calibration
-    return collect(model, calibration, splits)
+    return collect(model, calibration, plan.splits)
 
 
 def put_on(

@@ -55,13 +55,14 @@ class CoreAttention:
 
     def __call__(self, roles: tuple[str, str], a: Tensor, b: Tensor) -> Tensor:
         """Return the product of two operands that are quantized already, ``[…, M, K]`` and ``[…, K, N]``."""
-        shifts = self.choices[roles].shifts
+        choice = self.choices[roles]
         first, second = (
-            factors(part, part, self._quantizer(role, ""), shift)
-            for role, part, shift in zip(roles, (a, b), shifts, strict=True)
+            factors(part, part, self._quantizer(role, ""), shift, codes=codes)
+            for role, part, shift, codes in zip(roles, (a, b), choice.shifts, choice.codes, strict=True)
         )
         scale = np.float32(first.scale.item()) * np.float32(second.scale.item())
-        return batched_matmul(first.grid.values, second.grid.values, float(scale), core=self.cores[roles]).to(a)
+        grids, zeros = (first.grid.values, second.grid.values), (first.grid.zero, second.grid.zero)
+        return batched_matmul(*grids, float(scale), core=self.cores[roles], zeros=zeros).to(a)
 
     def _quantizer(self, role: str, name: str) -> Quantizer:
         operand = getattr(self.operands, role)

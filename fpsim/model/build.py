@@ -32,14 +32,23 @@ def weight_operand(name: str, module: Any, spec: TensorSpec, backend: str | None
         FpsimError: NaN or Inf in a parameter of the layer, or a weight that has no scale.
     """
     what = f"{name}.weight" if name else "weight"
-    for key, tensor in module.named_parameters(name):
-        if not torch.isfinite(tensor).all():
-            raise FpsimError(f"{key} holds NaN or Inf; the model's weights are damaged, or skip the layer")
+    check_finite(name, module)
     plain = has_plain_weight(module)
     operand = given_or_fitted(weight_quantizer(module, spec, backend, what), refit=not plain)
     if plain:
         operand(module.weight.detach())  # round now: errors come here, and the first forward is as fast as the others
     return operand
+
+
+def check_finite(name: str, module: Any) -> None:
+    """Refuse a layer that cannot be quantized.
+
+    Raises:
+        FpsimError: NaN or Inf in a parameter of the layer.
+    """
+    for key, tensor in module.named_parameters(name):
+        if not torch.isfinite(tensor).all():
+            raise FpsimError(f"{key} holds NaN or Inf; the model's weights are damaged, or skip the layer")
 
 
 def weight_quantizer(module: Any, spec: TensorSpec, backend: str | None, name: str) -> Quantizer:

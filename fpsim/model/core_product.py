@@ -81,7 +81,8 @@ class CoreProduct:
             zip(halves(source, x, self.at, self._axis), _quantizers(self.acts), strict=True)
         ):
             batched = source.ndim > self.acts.single
-            a = factors(part, rounded, quantizer, self.choices[place].shifts[0], batched=batched)
+            choice = self.choices[place]
+            a = factors(part, rounded, quantizer, choice.shifts[0], codes=choice.codes[0], batched=batched)
             b, last = known[place], place == len(known) - 1
             product = _FUNCTIONS[func](
                 a.grid,
@@ -102,7 +103,7 @@ class CoreProduct:
         assert rounded is not None, "the operand has rounded"
         if self._known is None or self._known[0] is not rounded:
             parts = zip(halves(source, rounded, self.at, 1), _quantizers(self.weights), self.choices, strict=True)
-            found = [factors(*pair, quantizer, choice.shifts[1]) for pair, quantizer, choice in parts]
+            found = [factors(*pair, q, choice.shifts[1], codes=choice.codes[1]) for pair, q, choice in parts]
             self._known = rounded, found
         return self._known[1]
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from fpsim.errors import FpsimError
 from fpsim.model.attach import Handle
 from fpsim.model.layers import has_plain_weight, without_fused_layers
+from fpsim.model.undo import restored
 from fpsim.quant.rounding.columns import Geometry, as_matrices, geometry
 from fpsim.quant.rounding.gram import Gram, GramSum, gram_bytes
 
@@ -94,14 +95,9 @@ def capture_grams(
     """
     modules = dict(model.named_modules())
     sums = {name: GramSum(_geometry(name, modules[name])) for name in names}
-    undo = without_fused_layers(model)
-    try:
-        with torch.no_grad():
-            for call in calls:
-                _run(modules, sums, call, handle, once=once)
-    finally:
-        for restore in reversed(undo):
-            restore()
+    with restored(without_fused_layers(model)), torch.no_grad():
+        for call in calls:
+            _run(modules, sums, call, handle, once=once)
     idle = next((name for name in names if not sums[name].count), None)
     if idle is not None:
         raise FpsimError(f"the calibration never ran layer {idle!r}, so its rounding cannot be learned; skip it")

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from fpsim.errors import FpsimError
 from fpsim.measure.projection import Projection, projection
 from fpsim.model.layers import without_fused_layers
+from fpsim.model.undo import restored
 
 #: Features of a layer that are in memory as float64 at a time.
 _CHUNK = 1 << 16
@@ -60,15 +61,11 @@ def capture_outputs(
     modules = dict(model.named_modules())
     undo = without_fused_layers(model)
     undo += [modules[name].register_forward_hook(found[name]).remove for name in names]
-    try:
-        with torch.no_grad():
-            for call in calls:
-                for layer in found.values():
-                    layer.begin()
-                call()
-    finally:
-        for restore in reversed(undo):
-            restore()
+    with restored(undo), torch.no_grad():
+        for call in calls:
+            for layer in found.values():
+                layer.begin()
+            call()
     grams = [layer.gram(name) for name, layer in found.items()]
     return OutputGrams(grams=np.stack(grams), energies=np.array([layer.energy for layer in found.values()]))
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from fpsim.errors import FpsimError
 from fpsim.model.intercept import Interception
 from fpsim.model.layers import TRANSPOSED, axes, without_fused_layers
+from fpsim.model.undo import restored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,12 +59,8 @@ def layer_sizes(model: nn.Module, names: Sequence[str], call: Callable[[], Any],
     for name in names:
         undo.append(Interception(modules[name], _counter(inputs, name), None).undo)
         undo.append(modules[name].register_forward_hook(_hook(outputs, name)).remove)
-    try:
-        with torch.no_grad():
-            call()
-    finally:
-        for restore in reversed(undo):
-            restore()
+    with restored(undo), torch.no_grad():
+        call()
     idle = next((name for name in names if not inputs.get(name)), None)
     if idle is not None:
         raise FpsimError(

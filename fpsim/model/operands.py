@@ -152,8 +152,12 @@ class WeightOperand:
             return weight
         rounded = self._current(weight.detach())
         if torch.is_grad_enabled() and weight.requires_grad:
-            return straight_through(weight, rounded, inside_range(weight, self.quantizer))
+            return straight_through(weight, rounded, self._inside(weight))
         return rounded
+
+    def _inside(self, weight: Tensor) -> Tensor:
+        """Which values take a gradient."""
+        return inside_range(weight, self.quantizer)
 
     def learn(self, weight: Tensor, rounded: Tensor) -> None:
         """Compute with a given rounding of ``weight`` wherever the parameter holds its values; others go to nearest."""
@@ -166,7 +170,7 @@ class WeightOperand:
 
     def _current(self, weight: Tensor) -> Tensor:
         seen = fingerprint(weight)
-        if self.rounded is None or seen != self._seen or _unusable(self.rounded):
+        if self.rounded is None or seen != self._seen or unusable(self.rounded):
             dynamic = isinstance(self.quantizer.granularity, PerBlock)
             if not dynamic and (self.quantizer.scales is None or self.refit):
                 self.quantizer = replace(self.quantizer, scales=None).fit(weight)
@@ -181,6 +185,6 @@ def _values(seen: Print) -> Print:
     return tuple(part for part in seen if not isinstance(part, torch.device))
 
 
-def _unusable(rounded: Tensor) -> bool:
-    """A tensor made in inference mode cannot serve a gradient."""
+def unusable(rounded: Tensor) -> bool:
+    """Whether a rounded weight must be made anew: a tensor made in inference mode cannot serve a gradient."""
     return rounded.is_inference() and not torch.is_inference_mode_enabled()

@@ -16,6 +16,7 @@ from fpsim.model.intercept import Interception
 from fpsim.model.layers import axes, quantizable, without_fused_layers
 from fpsim.model.split_names import halves
 from fpsim.model.timestep import Clock, place_of_timestep
+from fpsim.model.undo import restored
 
 #: Values kept of a layer's input at each call; the extremes are always exact.
 VALUES_PER_CALL = 8192
@@ -78,12 +79,8 @@ def collect(
         observers |= {first.name: first, second.name: second}
     undo = without_fused_layers(model) + ([] if clock is None else clock.attach(model))
     undo += [Interception(module, operands[name], None).undo for name, module in quantizable(model)]
-    try:
-        with torch.no_grad():
-            _run(model, calibration)
-    finally:
-        for restore in reversed(undo):
-            restore()
+    with restored(undo), torch.no_grad():
+        _run(model, calibration)
     found = {name: observer.sample() for name, observer in observers.items() if observer.calls}
     if not found:
         raise FpsimError(

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from fpsim.errors import FpsimError
 from fpsim.model.changes import Print, fingerprint
 from fpsim.model.coverage import Coverage, Layer
-from fpsim.model.gradients import inside_range, straight_through
-from fpsim.model.operands import ActivationOperand, WeightOperand
+from fpsim.model.gradients import inside_range
+from fpsim.model.operands import ActivationOperand, WeightOperand, unusable
 
 MODES = ("none", "shortcut", "all")
 #: What becomes of a weight and of an input.
@@ -116,16 +116,10 @@ class SplitWeight(WeightOperand):
         self.first, self.second, self.at = first, second, at
         self._print: Print | None = None
 
-    def __call__(self, weight: Tensor) -> Tensor:
-        """Return the weight fake-quantized, differentiable straight through."""
-        if not self.active:
-            return weight
-        rounded = self._current(weight.detach())
-        if torch.is_grad_enabled() and weight.requires_grad:
-            operands = (self.first, self.second)
-            inside = [inside_range(w, each.quantizer) for w, each in zip(self.parts(weight), operands, strict=True)]
-            return straight_through(weight, rounded, torch.cat(inside, dim=1))
-        return rounded
+    def _inside(self, weight: Tensor) -> Tensor:
+        operands = (self.first, self.second)
+        inside = [inside_range(w, each.quantizer) for w, each in zip(self.parts(weight), operands, strict=True)]
+        return torch.cat(inside, dim=1)
 
     def learn(self, weight: Tensor, rounded: Tensor) -> None:
         """Compute with a given rounding of ``weight`` wherever the parameter holds its values; others go to nearest."""
@@ -149,8 +143,7 @@ class SplitWeight(WeightOperand):
 
     def _current(self, weight: Tensor) -> Tensor:
         seen = fingerprint(weight)
-        stale = self.rounded is None or (self.rounded.is_inference() and not torch.is_inference_mode_enabled())
-        if stale or seen != self._print:
+        if self.rounded is None or seen != self._print or unusable(self.rounded):
             first, second = self.parts(weight)
             self.rounded = torch.cat([self.first(first), self.second(second)], dim=1)
             self.source, self._print = weight, seen

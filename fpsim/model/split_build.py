@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import nn
 
 from fpsim.errors import FpsimError
 from fpsim.model.binned import input_operand
-from fpsim.model.build import weight_operand, weight_quantizer
+from fpsim.model.build import check_finite, weight_operand, weight_quantizer
 from fpsim.model.coverage import weight_bits
 from fpsim.model.given_scales import operand as given_or_fitted
 from fpsim.model.layers import TRANSPOSED, axes, has_plain_weight
@@ -107,9 +106,7 @@ def weight(name: str, module: Any, specs: Specs, backend: str | None, splits: Ma
     """
     if name not in splits or in_blocks(specs[0]):
         return weight_operand(name, module, specs[0], backend)
-    for key, tensor in module.named_parameters(name):
-        if not torch.isfinite(tensor).all():
-            raise FpsimError(f"{key} holds NaN or Inf; the model's weights are damaged, or skip the layer")
+    check_finite(name, module)
     labels = halves(f"{name}.weight", splits[name])
     first, second = (
         given_or_fitted(weight_quantizer(module, spec, backend, label), refit=False)

@@ -1,4 +1,4 @@
-"""Scales of activations by bin of the timestep, as tables of the HTML report."""
+"""Formats and scales of activations by bin of the timestep, as tables of the HTML report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Bins = Sequence[Mapping[str, Any]]
 
 
 def bins_tables(layers: Mapping[str, Bins]) -> str:
-    """One table for each set of bins: a line a layer, a column a bin, and in it the scale.
+    """One table for each set of bins: a line a layer, a column a bin, and in it format and scale.
 
     Args:
         layers: ``act_bins`` of one row of ``run.json``; empty where no input follows the timestep.
@@ -25,7 +25,7 @@ def bins_tables(layers: Mapping[str, Bins]) -> str:
     if not by_edges:
         return ""
     tables = "".join(f'<div class="scroll tall">{_table(labels, rows)}</div>' for labels, rows in by_edges.items())
-    return f'<details class="plain"><summary>Activation scales by timestep</summary>{tables}</details>'
+    return f'<details class="plain"><summary>Activation formats and scales by timestep</summary>{tables}</details>'
 
 
 def _table(labels: Sequence[str], rows: Mapping[str, Bins]) -> str:
@@ -39,8 +39,12 @@ def _table(labels: Sequence[str], rows: Mapping[str, Bins]) -> str:
 
 
 def _cell(each: Mapping[str, Any]) -> str:
-    scale = "" if each["scale"] is None else f" × {each['scale']:.3g}"
-    return f'<td class="number">{escape(each["format"])}{scale}</td>'
+    """The format with its bias where that stands for a scale, otherwise with its scale."""
+    if "bias" in each:
+        how = f", bias {each['bias']:.3f}"
+    else:
+        how = "" if each["scale"] is None else f" × {each['scale']:.3g}"
+    return f'<td class="number">{escape(each["format"])}{how}</td>'
 
 
 def _label(each: Mapping[str, Any]) -> str:

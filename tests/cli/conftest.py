@@ -8,29 +8,7 @@ from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parents[1] / "model"))
 sys.path.insert(0, str(Path(__file__).parent))
-
-from backends import plain_backend  # noqa: F401 - a fixture
-
-
-@pytest.fixture(scope="session")
-def one_thread() -> None:
-    """Networks this small are slower on several threads, and much slower on a busy machine."""
-    import numba
-    import torch
-
-    numba.set_num_threads(1)
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="session")
-def tiny(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Saved tiny pipelines by kind."""
-    from tiny_folders import TinyFolders
-
-    return TinyFolders(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="session")

@@ -59,7 +59,7 @@ def test_an_interruption_between_sampling_and_measuring(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("fpsim.methods.simulation.measure_layers", stop)
+        patch.setattr("fpsim.methods.run_row.measure_layers", stop)
         assert simulate(model, *PAIRS) == 130
     sampled.clear()
     assert simulate(model, *PAIRS) == 0

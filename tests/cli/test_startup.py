@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-HEAVY = {"torch", "numba", "numpy", "scipy", "diffusers", "matplotlib", "rich", "tqdm", "llvmlite"}
+HEAVY = {"torch", "numba", "numpy", "scipy", "diffusers", "matplotlib", "tqdm", "llvmlite"}
 BUDGET_S = 0.150
 
 

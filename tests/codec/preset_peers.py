@@ -11,32 +11,13 @@ import numpy as np
 import torch
 from gfloat.formats import format_info_p3109
 from gfloat.types import Domain, FormatInfo, Signedness
+from library_types import ML_DTYPES, TORCH
 from numpy.typing import NDArray
 
 from fpsim.number import FloatFormat, Specials
 from fpsim.number.catalogue import builtin
 
 Array = NDArray[Any]
-_TORCH = {
-    "e4m3": torch.float8_e4m3fn,
-    "e5m2": torch.float8_e5m2,
-    "e4m3-fnuz": torch.float8_e4m3fnuz,
-    "e5m2-fnuz": torch.float8_e5m2fnuz,
-    "bfloat16": torch.bfloat16,
-    "binary16": torch.float16,
-}
-_ML_DTYPES = {
-    "e4m3": ml_dtypes.float8_e4m3fn,
-    "e5m2": ml_dtypes.float8_e5m2,
-    "e4m3-ieee": ml_dtypes.float8_e4m3,
-    "e3m4-ieee": ml_dtypes.float8_e3m4,
-    "e4m3-fnuz": ml_dtypes.float8_e4m3fnuz,
-    "e5m2-fnuz": ml_dtypes.float8_e5m2fnuz,
-    "e2m3": ml_dtypes.float6_e2m3fn,
-    "e3m2": ml_dtypes.float6_e3m2fn,
-    "e2m1": ml_dtypes.float4_e2m1fn,
-    "bfloat16": ml_dtypes.bfloat16,
-}
 
 
 def _tensor(x: Array) -> torch.Tensor:
@@ -47,7 +28,7 @@ def _tensor(x: Array) -> torch.Tensor:
 
 def new_torch(x: Array, name: str) -> Array:
     """The installed torch's cast."""
-    values: Array = _tensor(x).to(_TORCH[name]).double().numpy()
+    values: Array = _tensor(x).to(TORCH[name]).double().numpy()
     return values
 
 
@@ -60,7 +41,7 @@ def old_torch(x: Array, name: str) -> Array:
 
 def torchao(x: Array, name: str) -> Array:
     """Clamped to the range of the type, then cast."""
-    kind = _TORCH[name]
+    kind = TORCH[name]
     limit = torch.finfo(kind).max
     values: Array = _tensor(x).clamp(min=-limit, max=limit).to(kind).double().numpy()
     return values
@@ -68,7 +49,7 @@ def torchao(x: Array, name: str) -> Array:
 
 def by_ml_dtypes(x: Array, name: str) -> Array:
     with np.errstate(over="ignore", invalid="ignore"):
-        return x.astype(_ML_DTYPES[name]).astype(np.float64)
+        return x.astype(ML_DTYPES[name]).astype(np.float64)
 
 
 def by_gfloat(x: Array, name: str, *, sat: bool = False) -> Array:

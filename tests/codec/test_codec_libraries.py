@@ -14,32 +14,12 @@ from codec_cases import NARROW, TWINS
 from codec_oracle import differences, directed
 from gfloat.formats import format_info_bfloat16, format_info_binary16, format_info_ocp_e8m0
 from gfloat.types import Domain, FormatInfo
+from library_types import ML_DTYPES, TORCH
 
 import fpsim
 from fpsim.number import ElementFormat, FloatFormat, Specials
 
-ML_DTYPES = {
-    "e4m3": ml_dtypes.float8_e4m3fn,
-    "e5m2": ml_dtypes.float8_e5m2,
-    "e4m3-ieee": ml_dtypes.float8_e4m3,
-    "e3m4-ieee": ml_dtypes.float8_e3m4,
-    "e4m3-fnuz": ml_dtypes.float8_e4m3fnuz,
-    "e5m2-fnuz": ml_dtypes.float8_e5m2fnuz,
-    "e4m3-fnuz, bias 11": ml_dtypes.float8_e4m3b11fnuz,
-    "e2m3": ml_dtypes.float6_e2m3fn,
-    "e3m2": ml_dtypes.float6_e3m2fn,
-    "e2m1": ml_dtypes.float4_e2m1fn,
-    "bfloat16": ml_dtypes.bfloat16,
-    "binary16": np.float16,
-}
-TORCH = {
-    "e4m3": torch.float8_e4m3fn,
-    "e5m2": torch.float8_e5m2,
-    "e4m3-fnuz": torch.float8_e4m3fnuz,
-    "e5m2-fnuz": torch.float8_e5m2fnuz,
-    "bfloat16": torch.bfloat16,
-    "binary16": torch.float16,
-}
+TYPES = {**ML_DTYPES, "e4m3-fnuz, bias 11": ml_dtypes.float8_e4m3b11fnuz}
 
 
 def named(name: str) -> FloatFormat:
@@ -61,9 +41,9 @@ def inputs(fmt: ElementFormat, *, clamp: bool = True) -> np.ndarray:
     return np.clip(x[~np.isnan(x)], -top, top) if clamp else x[~np.isnan(x)]
 
 
-@pytest.mark.parametrize("name", ML_DTYPES)
+@pytest.mark.parametrize("name", TYPES)
 def test_ml_dtypes(name: str) -> None:
-    fmt, kind = named(name), ML_DTYPES[name]
+    fmt, kind = named(name), TYPES[name]
     x = inputs(fmt)
     theirs = x.astype(kind)
     for twin in TWINS:

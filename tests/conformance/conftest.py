@@ -6,6 +6,3 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "codec"))
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from backends import plain_backend  # noqa: F401 - a fixture

@@ -17,6 +17,24 @@ from fpsim.cost.work import works
 from fpsim.number.names import format as named
 
 
+def measured_machine(values: str = "") -> str:
+    """The calibration of a small machine that was measured, with lines of values of its own."""
+    return f"""level = "measured"
+[values]
+{values}
+[devices]
+mine = 1.0
+[device.mine]
+kind = "cpu"
+architecture = "x86"
+processors = 2
+memory_gb = 16
+bandwidth_gb_s = 30
+tdp_w = 65
+peaks = {{ fp32 = 0.1 }}
+"""
+
+
 def linear(rows: int, out: int = 4096, depth: int = 4096) -> Operation:
     macs = rows * out * depth
     return Operation(

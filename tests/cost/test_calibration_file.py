@@ -6,24 +6,12 @@ import math
 from pathlib import Path
 
 import pytest
+from latency_cases import measured_machine
 
 from fpsim.cost.calibration_file import dumps, load, loads
 from fpsim.cost.device_file import find
 from fpsim.cost.parameters import NAMES, Spread, starting
 from fpsim.errors import FpsimError
-
-OWN = """level = "measured"
-[devices]
-mine = 1.0
-[device.mine]
-kind = "cpu"
-architecture = "x86"
-processors = 2
-memory_gb = 16
-bandwidth_gb_s = 30
-tdp_w = 65
-peaks = { fp32 = 0.1 }
-"""
 
 
 def test_the_published_calibration_is_whole_and_its_intervals_are_narrow_enough() -> None:
@@ -55,7 +43,7 @@ def test_what_is_written_is_read_back() -> None:
 
 
 def test_a_measured_machine_is_a_device() -> None:
-    found = loads(OWN, "mine.toml")
+    found = loads(measured_machine(), "mine.toml")
     assert found.devices["mine"].peaks["fp32"].dense.value == 1e11
     assert found.parameters.values == starting().values
     assert math.isnan(found.parameters.mape)

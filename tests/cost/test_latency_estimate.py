@@ -6,6 +6,7 @@ from dataclasses import FrozenInstanceError, replace
 from itertools import pairwise
 
 import pytest
+from latency_cases import measured_machine
 
 import fpsim
 from fpsim.cost.calibration_file import Calibration, load, loads
@@ -21,20 +22,6 @@ from fpsim.errors import FpsimError
 from fpsim.quant.policy import Policy
 
 FP8 = Policy.uniform(weights="e4m3", acts="e4m3")
-OWN = """level = "measured"
-[values]
-"cpu.linear" = 0.9
-[devices]
-mine = 1.0
-[device.mine]
-kind = "cpu"
-architecture = "x86"
-processors = 2
-memory_gb = 16
-bandwidth_gb_s = 30
-tdp_w = 65
-peaks = { fp32 = 0.1 }
-"""
 
 
 def of(device: str = "b200", **options: object) -> Estimate:
@@ -94,7 +81,7 @@ def test_devices_of_the_fit_have_narrower_intervals_than_what_nobody_measured() 
 
 
 def test_a_measured_calibration_holds_for_its_own_machine_only() -> None:
-    calibration = loads(OWN, "mine.toml")
+    calibration = loads(measured_machine('"cpu.linear" = 0.9'), "mine.toml")
     mine, other = of("mine", calibration=calibration), of("h100", calibration=calibration)
     assert (mine.level, other.level) == ("measured", "calibrated")
     assert other.latency_s == of("h100").latency_s

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
-import numba
 import pytest
-import torch
 from diffusers import DDIMScheduler
 from simulation_checks import quiet, request, row
-
-from fpsim.methods.simulation import simulate
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "model"))
-
 from tiny_pipelines import COSINE, tiny_unet
 
+from fpsim.methods.simulation import simulate
 from fpsim.model.load import LoadedModel, load
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
-    """Networks this small are slower on several threads, and much slower on a busy machine."""
-    numba.set_num_threads(1)
-    torch.set_num_threads(1)
+def _one_thread(one_thread: None) -> None:
+    """All tests here are small."""
 
 
 @pytest.fixture(scope="session")

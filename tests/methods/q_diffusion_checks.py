@@ -14,7 +14,9 @@ from torch import Tensor
 from fpsim import Policy
 from fpsim.methods import q_diffusion
 from fpsim.methods.job import Job
+from fpsim.model.binned import BinnedActivation
 from fpsim.model.load import LoadedModel
+from fpsim.model.split import SplitActivation
 
 SMALL = {
     "rounding_iters": 12,
@@ -59,3 +61,14 @@ def output(model: LoadedModel) -> Tensor:
     with torch.no_grad():
         answer: Tensor = model.denoiser(**inputs(model)).sample
     return answer
+
+
+def operands(handle: Any) -> dict[str, BinnedActivation]:
+    """The operands of activations that follow the timestep, by their places."""
+    found: dict[str, Any] = {
+        operand.name: operand for operand in handle.others if isinstance(operand, BinnedActivation)
+    }
+    for name, operand in handle.acts.items():
+        halves = (operand.first, operand.second) if isinstance(operand, SplitActivation) else (operand,)
+        found |= {f"{name}#{i}" if len(halves) > 1 else name: half for i, half in enumerate(halves)}
+    return {place: operand for place, operand in found.items() if isinstance(operand, BinnedActivation)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from simulation_checks import SPEC, quiet, request
 from fpsim import FpsimError, quantize_
 from fpsim.methods.calibration import calibrate
 from fpsim.methods.format_search import FormatSearch, search_formats
-from fpsim.methods.found_formats import policy_of, weight_parts
+from fpsim.methods.found_formats import places_of, policy_of, weight_parts
 from fpsim.methods.request import Row
 from fpsim.methods.simulation import simulate
 from fpsim.model.load import LoadedModel
@@ -24,11 +24,11 @@ from fpsim.quant.search.candidates import encodings_of
 from fpsim.sample.denoise import sample_batch
 
 
-def search(model: LoadedModel, *, channels: bool, split: str) -> list[Any]:
+def search(model: LoadedModel, *, channels: bool, split: str, bins: int = 1, captured: Any = "full-precision") -> Any:
     return search_formats(
         FormatSearch(
-            weights=encodings_of(4), acts=encodings_of(8), channels=channels, captured="full-precision", spec=SPEC,
-            images=2, split=split,
+            weights=encodings_of(4), acts=encodings_of(8), channels=channels, captured=captured, spec=SPEC,
+            images=2, split=split, timestep_bins=bins,
         ),
         model,
         quiet,
@@ -58,6 +58,50 @@ def test_simulate_with_the_policy_is_the_search_bit_for_bit(
     with np.load(tmp_path / run["rows"][0]["images"]) as arrays:
         assert np.array_equal(arrays["arr_0"], images)
     assert run["rows"][0]["policy"] == text
+
+
+@pytest.mark.parametrize("captured", ["full-precision", "quantized-prefix"])
+@pytest.mark.parametrize("split", ["none", "all"])
+def test_with_timestep_bins_as_well(captured: str, split: str, model: LoadedModel, tmp_path: Path) -> None:
+    """In each call the inputs are rounded by what the search found for the bin of its timestep."""
+    found = search(model, channels=False, split=split, bins=2, captured=captured)
+    policy = policy_toml.loads(policy_toml.dumps(policy_of(found, channels=False)))
+    splits = find_splits(model.denoiser, split)
+    row = Row(label="searched", policy=policy, weights="", acts="")
+    run = simulate(request(row, method_options={"split": split}), model, tmp_path, quiet)
+    ours = {layer.name: layer for layer in found}
+    with quantize_(model.denoiser, policy, split=splits) as handle:
+        for name, operand in handle.weights.items():
+            module = model.denoiser.get_submodule(name)
+            parts = [ours[place].weights.quantizer()(part) for place, part in weight_parts(name, module, splits)]
+            assert torch.equal(operand.rounded, torch.cat(parts, dim=1))
+        clock = next(_binned(operand) for operand in handle.acts.values()).clock
+        for name, operand in handle.acts.items():
+            operand.__class__, operand.found = _Searched, (clock, [ours[place] for place in places_of(name, splits)])
+        images = np.concatenate([sample_batch(model, SPEC, indices) for indices in SPEC.batches()])
+        assert _Searched.used == {0.0, 333.0, 666.0}
+    with np.load(tmp_path / run["rows"][0]["images"]) as arrays:
+        assert np.array_equal(arrays["arr_0"], images)
+
+
+def _binned(operand: Any) -> Any:
+    return operand.first if isinstance(operand, SplitActivation) else operand
+
+
+class _Searched(ActivationOperand):
+    """Rounds by the search's results alone, at the timestep that the model is called with."""
+
+    used: ClassVar[set[float]] = set()
+    found: Any
+
+    def _quantized(self, x: torch.Tensor) -> torch.Tensor:
+        clock, layers = self.found
+        (timestep,) = clock.timesteps
+        self.used.add(timestep)
+        results = [layer.bins[0 if timestep < 500 else 1].result.quantizer() for layer in layers]
+        if len(results) == 1:
+            return results[0](x).clone()
+        return torch.cat([q(part) for q, part in zip(results, (x[:, : self.at], x[:, self.at :]), strict=True)], dim=1)
 
 
 def _searched_only(operands: dict[str, Any], name: str, acts: dict[str, Any], splits: dict[str, int]) -> None:

@@ -15,7 +15,7 @@ from simulation_checks import quiet, request, row
 
 import fpsim
 from fpsim import Policy
-from fpsim.methods import calibration, simulation
+from fpsim.methods import calibration, run_row
 from fpsim.methods.request import Row
 from fpsim.methods.simulation import simulate
 from fpsim.model.load import LoadedModel
@@ -92,7 +92,7 @@ def test_a_finished_run_is_only_read_again(done: Any, model: LoadedModel, monkey
 
     monkeypatch.setattr("fpsim.sample.run.sample_batch", refuse)
     monkeypatch.setattr(calibration, "sample_batch", refuse)
-    monkeypatch.setattr(simulation, "measure_layers", refuse)
+    monkeypatch.setattr(run_row, "measure_layers", refuse)
     run, out = done
     told: list[tuple[str, int, int]] = []
     again = simulate(request(row(), row("e4m3", "e4m3", None, "conv_in")), model, out, lambda *a: told.append(a))

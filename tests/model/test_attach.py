@@ -1,10 +1,7 @@
-# ruff: noqa: F811 - a fixture that another module defines
 """Whole models: backends, types, and errors that name the tensor."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,9 +13,6 @@ from torch import Tensor, nn
 import fpsim
 from fpsim import Policy, Quantizer
 from fpsim.errors import FpsimError
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from backends import plain_backend  # noqa: F401 - a fixture
 
 PAIRS = [("e4m3", "e4m3"), ("e2m1", "uint8"), ("nf4", "int8"), ("mxfp4", "nvfp4"), ("chen-e3m0", "e5m2")]
 

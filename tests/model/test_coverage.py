@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,9 +13,6 @@ from torch import nn
 import fpsim
 from fpsim import Policy
 from fpsim.model.build import describe_acts
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from backends import plain_backend  # noqa: F401 - a fixture
 
 
 def test_coverage_of_a_unet_lists_each_module_once() -> None:

@@ -124,9 +124,8 @@ def test_errors_of_inputs(net: Net, x: Tensor) -> None:
 
 
 def test_errors_of_weights() -> None:
-    w, rounded, g = torch.tensor([3.0, -1.0]), torch.tensor([2.0, -1.0]), torch.tensor([0.5, 9.0])
+    w, rounded = torch.tensor([3.0, -1.0]), torch.tensor([2.0, -1.0])
     assert weight_error(w, rounded) == (10.0, 1.0)
-    assert weight_error(w, rounded, g) == (10.0, 0.5)
 
 
 def test_squared_gradients_are_the_fisher_diagonal() -> None:
@@ -134,16 +133,18 @@ def test_squared_gradients_are_the_fisher_diagonal() -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(3, 4, bias=False))
     x = torch.randn(5, 3)
-    found = SquaredGradients(net, ["0"])
+    places = torch.eye(12).reshape(12, 4, 3)
+    found = SquaredGradients(net, {"0": [lambda w, place=place: w - place for place in places]})
     runs = 600
     for seed in range(runs):
         found.run(lambda: net(x), seed, {"0": [rounding(0.5)]})
     squares = x.double().square()
-    weights = found.weights["0"]
-    assert weights is not None
-    expected = squares.sum(dim=0).expand(4, 3)
-    assert torch.allclose(weights / runs, expected, rtol=0.25)
-    assert float((weights / runs).sum() / expected.sum()) == pytest.approx(1, abs=0.06)
+    weights = found.weights["0"][1:].reshape(4, 3) / runs  # an error of 1 in one place shows its g²
+    expected = np.tile(squares.sum(dim=0), (4, 1))
+    np.testing.assert_allclose(weights, expected, rtol=0.25)
+    assert weights.sum() / expected.sum() == pytest.approx(1, abs=0.06)
+    whole = (weights * net[0].weight.detach().double().square().numpy()).sum()
+    assert found.weights["0"][0] / runs == pytest.approx(whole, rel=1e-6)
     error = (x - rounding(0.5)(x)).double().square()
     columns = net[0].weight.detach().double().square().sum(dim=0)
     exact = [float((squares * columns).sum()), float((error * columns).sum())]
@@ -154,11 +155,12 @@ def test_squared_gradients_are_the_fisher_diagonal() -> None:
 
 def test_gradients_reach_layers_before_which_nothing_has_one(net: Net, x: Tensor) -> None:
     """The first layer, and one whose input is a constant; the model's parameters collect nothing."""
-    found = SquaredGradients(net.requires_grad_(False), NAMES)
-    found.run(lambda: net(x), 0, {name: [rounding(0.5)] for name in NAMES})
-    for name in NAMES:
-        square = found.weights[name]
-        assert square is not None
-        assert float(square.sum()) > 0
-        assert found.inputs[name][0][0] > 0
+    formats = {name: [rounding(0.5)] for name in NAMES}
+    for taking in (True, False):
+        found = SquaredGradients(net.requires_grad_(taking), formats)
+        found.run(lambda: net(x), 0, formats)
+        for name in NAMES:
+            assert (found.weights[name] > 0).all()
+            assert found.inputs[name][0][0] > 0
+        assert all(each.grad is None and each.requires_grad is taking for each in net.parameters())
     assert all("forward" not in vars(getattr(net, name)) for name in NAMES)

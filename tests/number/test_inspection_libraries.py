@@ -7,9 +7,9 @@ from fractions import Fraction
 
 import gfloat
 import gfloat.formats as gfloat_formats
-import ml_dtypes
 import numpy as np
 import pytest
+from library_types import ML_DTYPES
 
 import fpsim
 from fpsim.number import FloatFormat
@@ -18,22 +18,8 @@ from fpsim.number.conversion import Conversion, Rounding
 from fpsim.number.exact import BINARY64, decode, quantize
 from fpsim.number.inspection import inspect
 
-LIBRARY = {
-    "e4m3": ml_dtypes.float8_e4m3fn,
-    "e5m2": ml_dtypes.float8_e5m2,
-    "e4m3-ieee": ml_dtypes.float8_e4m3,
-    "e3m4-ieee": ml_dtypes.float8_e3m4,
-    "e4m3-fnuz": ml_dtypes.float8_e4m3fnuz,
-    "e5m2-fnuz": ml_dtypes.float8_e5m2fnuz,
-    "e2m1": ml_dtypes.float4_e2m1fn,
-    "e2m3": ml_dtypes.float6_e2m3fn,
-    "e3m2": ml_dtypes.float6_e3m2fn,
-    "bfloat16": ml_dtypes.bfloat16,
-    "binary16": np.float16,
-}
 
-
-@pytest.mark.parametrize("name", LIBRARY)
+@pytest.mark.parametrize("name", ML_DTYPES)
 def test_codes_are_those_of_ml_dtypes(name: str) -> None:
     fmt = fpsim.format(name)
     assert isinstance(fmt, FloatFormat)
@@ -41,7 +27,7 @@ def test_codes_are_those_of_ml_dtypes(name: str) -> None:
     spread = np.exp2(generator.uniform(fmt.emin - fmt.mantissa_bits - 2, fmt.emax - 2, 600))
     x = (generator.standard_normal(600) * spread).astype(np.float32)
     x = x[np.abs(x) <= float(fmt.max)]
-    codes = x.astype(LIBRARY[name]).view(np.uint16 if fmt.bits == 16 else np.uint8)
+    codes = x.astype(ML_DTYPES[name]).view(np.uint16 if fmt.bits == 16 else np.uint8)
     assert len(x) > 500
     assert [inspect(fmt, float(value)).code for value in x] == codes.tolist()
 

@@ -80,13 +80,13 @@ def encode_block(block, kind, signs):
             seen = cgutils.alloca_once_value(builder, ir.Constant(ir.IntType(LANES), 0))
 
             def step(place):
-                t = builder.fdiv(_load(builder, _tile(context, builder, x, args[0], place)), factor)
+                t = builder.fdiv(emit.load(builder, _tile(context, builder, x, args[0], place)), factor)
                 code = code_emit.encode(builder, t, kind, signs, fixed)
                 if not signs.endswith("-nan"):
                     nan = builder.bitcast(code_emit.is_nan(builder, t), ir.IntType(LANES))
                     builder.store(builder.or_(builder.load(seen), nan), seen)
                 target = _tile(context, builder, codes, args[1], place)
-                _store(builder, code_emit.narrowed(builder, code, target.type.pointee.element), target)
+                emit.store(builder, code_emit.narrowed(builder, code, target.type.pointee.element), target)
 
             _each_tile(builder, block, args[2], step)
             return builder.zext(builder.load(seen), emit.I32)
@@ -110,12 +110,12 @@ def decode_block(block, kind):
             seen = cgutils.alloca_once_value(builder, emit.constant(stored, 0))
 
             def step(place):
-                code = _load(builder, _tile(context, builder, codes, args[0], place))
+                code = emit.load(builder, _tile(context, builder, codes, args[0], place))
                 builder.store(builder.or_(builder.load(seen), code), seen)
                 wide = code_emit.widened(builder, code, emit.LAYOUT[real][0])
                 value = code_emit.decode(builder, wide, kind, ir.VectorType(real, LANES), fixed)
                 value = builder.fadd(builder.fmul(value, factor), added)
-                _store(builder, value, _tile(context, builder, y, args[1], place))
+                emit.store(builder, value, _tile(context, builder, y, args[1], place))
 
             _each_tile(builder, block, args[2], step)
             return code_emit.widened(builder, _any(builder, builder.load(seen)), emit.I32)
@@ -146,18 +146,3 @@ def _tile(context, builder, array_type, array, place):
     data = context.make_array(array_type)(context, builder, array).data
     vector = ir.VectorType(context.get_data_type(array_type.dtype), LANES)
     return builder.bitcast(builder.gep(data, [place]), vector.as_pointer())
-
-
-def _load(builder, pointer):
-    value = builder.load(pointer)
-    value.align = _size(value)  # blocks start anywhere: no more than the element's own alignment
-    return value
-
-
-def _store(builder, value, pointer):
-    builder.store(value, pointer).align = _size(value)
-
-
-def _size(value):
-    kind = value.type.element
-    return kind.width // 8 if isinstance(kind, ir.IntType) else 4 if kind == emit.F32 else 8

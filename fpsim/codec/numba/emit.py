@@ -42,6 +42,23 @@ def splat(builder: ir.IRBuilder, scalar: ir.Value, count: int) -> ir.Value:
     return builder.shuffle_vector(first, vector, ir.Constant(ir.VectorType(I32, count), [0] * count))
 
 
+def load(builder: ir.IRBuilder, pointer: ir.Value) -> ir.Value:
+    """The vector at a pointer, which is aligned no better than an element: blocks start anywhere."""
+    value = builder.load(pointer)
+    value.align = _alignment(value)
+    return value
+
+
+def store(builder: ir.IRBuilder, value: ir.Value, pointer: ir.Value) -> None:
+    """Write a vector to a pointer as in :func:`load`."""
+    builder.store(value, pointer).align = _alignment(value)
+
+
+def _alignment(value: ir.Value) -> int:
+    kind = element(value)
+    return int(kind.width) // 8 if isinstance(kind, ir.IntType) else 4 if kind == F32 else 8
+
+
 def bits(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
     """The bit pattern of a float."""
     return builder.bitcast(x, integer_type(x))

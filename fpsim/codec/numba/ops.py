@@ -65,7 +65,7 @@ def top_bits(block):
             best = cgutils.alloca_once_value(builder, emit.constant(vector, 0))
 
             def step(number):
-                value = _load(builder, _tile(context, builder, array, args[0], args[1], number))
+                value = emit.load(builder, _tile(context, builder, array, args[0], args[1], number))
                 pattern = emit.bits(builder, emit.magnitude(builder, value))
                 old = builder.load(best)
                 builder.store(builder.select(builder.icmp_signed(">", pattern, old), pattern, old), best)
@@ -102,9 +102,8 @@ def round_block(block, elements):
                 return builder.fadd(builder.fmul(g, factor), fixed[3])
 
             def step(number):
-                value = rounded(_load(builder, _tile(context, builder, array, args[0], args[2], number)))
-                store = builder.store(value, _tile(context, builder, out, args[1], args[2], number))
-                store.align = _size(value)
+                value = rounded(emit.load(builder, _tile(context, builder, array, args[0], args[2], number)))
+                emit.store(builder, value, _tile(context, builder, out, args[1], args[2], number))
 
             _each_tile(builder, block // LANES, args[2].type, step)
             return context.get_dummy_value()
@@ -130,16 +129,6 @@ def _tile(context, builder, array_type, array, start, number):
     offset = builder.add(start, builder.mul(number, ir.Constant(number.type, LANES)))
     vector = ir.VectorType(context.get_value_type(array_type.dtype), LANES)
     return builder.bitcast(builder.gep(data, [offset]), vector.as_pointer())
-
-
-def _load(builder, pointer):
-    value = builder.load(pointer)
-    value.align = _size(value)  # blocks start anywhere: no more than the element's own alignment
-    return value
-
-
-def _size(value):
-    return 4 if emit.element(value) == emit.F32 else 8
 
 
 @intrinsic
