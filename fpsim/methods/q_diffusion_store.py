@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from fpsim.errors import FpsimError
+from fpsim.methods.kept import damaged
 from fpsim.methods.q_diffusion_places import ScalesOf
 from fpsim.quant.scales import Scales
 from fpsim.sample.npz import atomic
@@ -53,7 +53,7 @@ class UnitStore:
                 figures = dict(json.loads(file.metadata()["figures"]))
                 return {name: file.get_tensor(name) for name in file.keys()}, figures
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            raise _damaged(self._weights(unit), error) from error
+            raise damaged(self._weights(unit), error) from error
 
     def write_scales(self, unit: str, scales: ScalesOf, figures: Mapping[str, Any] | None = None) -> None:
         """Keep scales of one group each, by place: one, or one for each of several bins of the timestep."""
@@ -71,7 +71,7 @@ class UnitStore:
             found = json.loads(path.read_text(encoding="utf-8"))
             return {place: _scales(numbers) for place, numbers in found["scales"].items()}, dict(found["figures"])
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-            raise _damaged(path, error) from error
+            raise damaged(path, error) from error
 
     def _weights(self, unit: str) -> Path:
         return self.folder / f"{quote(unit, safe='') or 'model'}.safetensors"
@@ -97,8 +97,3 @@ def _scales(numbers: Any) -> tuple[Scales, ...]:
         Scales(np.array([scale], np.float32), None if zero_point is None else np.array([zero_point], np.float32))
         for scale, zero_point in pairs
     )
-
-
-def _damaged(path: Path, error: Exception) -> FpsimError:
-    reason = " ".join(str(error).split())[:120]
-    return FpsimError(f"{path} is damaged ({reason}): delete it and run again")

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from fpsim.errors import FpsimError
+from fpsim.methods.kept import damaged
 from fpsim.quant.rounding.learn import LearnedRounding
 from fpsim.sample.npz import atomic
 
@@ -64,5 +64,4 @@ class RoundingStore:
             with safe_open(path, framework="pt") as file:
                 return file.get_tensor("weight"), dict(json.loads(file.metadata()["figures"]))
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            reason = " ".join(str(error).split())[:120]
-            raise FpsimError(f"{path} is damaged ({reason}): delete it and run again") from error
+            raise damaged(path, error) from error

@@ -8,11 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fpsim.errors import FpsimError
 from fpsim.measure.paired import paired_scores
 from fpsim.methods import registry, run_arithmetic
 from fpsim.methods.calibration import Calibration
 from fpsim.methods.job import Job
+from fpsim.methods.kept import damaged
 from fpsim.methods.request import REFERENCE, Request, Row
 from fpsim.methods.run_identity import method_settings
 from fpsim.methods.timestep_bins import bins_of
@@ -141,7 +141,7 @@ def _read(record: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(record.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
-        raise FpsimError(f"{record} is damaged ({error}): delete it and run again") from error
+        raise damaged(record, error) from error
 
 
 def _layers(model: LoadedModel, handle: Handle, found: Calibration) -> dict[str, Any]:

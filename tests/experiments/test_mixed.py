@@ -69,7 +69,8 @@ def test_sets_are_scored_once_and_only_finished_ones_are_shown(found: list[Row],
             (folder / f"{name}-{seed}.json").write_text(json.dumps({"scores": scores}), encoding="utf-8")
     lab: Any = SimpleNamespace(folder=tmp_path, how=How(seeds=(0, 1), scored=8), fresh=False)
     title, heading, *rows, first, second = scores_table(lab, found, Path("features.pt"))
-    assert title.startswith("2 sets of 8 images") and "FID" not in heading
+    assert title.startswith("2 sets of 8 images")
+    assert "FID" not in heading
     assert [each.split()[0] for each in rows] == ["fisher,", "int4", "e2m1"]
     assert "1.50 ± 0.71" in rows[0]
     assert first.endswith("KID smaller by 2.00 ± 1.41, in 2 of 2 sets: nearer")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fpsim.errors import FpsimError
+from fpsim.methods.kept import damaged
 from fpsim.sample.npz import atomic
 
 
@@ -28,7 +28,7 @@ class NumberStore:
             try:
                 self.found = dict(json.loads(path.read_text(encoding="utf-8")))
             except (OSError, ValueError, TypeError) as error:
-                raise FpsimError(f"{path} is damaged ({error}): delete it and run again") from error
+                raise damaged(path, error) from error
 
     def get(self, key: str, compute: Callable[[], Any]) -> Any:
         """Return the numbers of a key, computed and written down if they are not there yet."""
