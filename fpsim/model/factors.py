@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,16 +13,20 @@ from torch import Tensor
 from fpsim.codec.api import quantize
 from fpsim.codec.blocks import block_scales
 from fpsim.codec.protocol import backend
+from fpsim.errors import FpsimError
 from fpsim.number import BlockFormat, ElementFormat, IntFormat
 from fpsim.quant import granularity as views
 from fpsim.quant.granularity import PerBlock, PerChannel, PerTensor
 from fpsim.quant.quantizer import Quantizer, effective_scale
 from fpsim.tensorcore.unit import Grid
 
+#: Largest zero point: quotients of FP32 values that far from 0 are still within 1/4 of their whole numbers.
+FARTHEST = 1 << 20
+
 
 @dataclass(frozen=True, slots=True)
 class Factors:
-    """An operand: ``grid · scale``.
+    """An operand: ``grid · scale``, the grid's zero points taken away.
 
     Args:
         grid: values of the operand type, of the operand's shape.
@@ -32,7 +37,9 @@ class Factors:
     scale: Tensor
 
 
-def factors(source: Tensor, rounded: Tensor, quantizer: Quantizer, shift: int, *, batched: bool = True) -> Factors:
+def factors(
+    source: Tensor, rounded: Tensor, quantizer: Quantizer, shift: int, *, codes: bool = False, batched: bool = True
+) -> Factors:
     """Return what a quantizer made of a tensor as grid values times scales.
 
     The grid values are found back from ``rounded``, which may have been learned: the quotient by the scale is
@@ -43,7 +50,11 @@ def factors(source: Tensor, rounded: Tensor, quantizer: Quantizer, shift: int, *
         rounded: after it.
         quantizer: that rounded it.
         shift: grid values are multiplied by 2^shift, and scales by 2^−shift.
+        codes: whether unsigned integers are wanted as codes with zero points, not as differences from those.
         batched: False for the input of a single sample, which has one scale.
+
+    Raises:
+        FpsimError: a zero point so large that values do not tell their codes.
     """
     if isinstance(quantizer.format, BlockFormat):
         return _of_blocks(source, rounded, quantizer, quantizer.format, batched=batched)
@@ -56,8 +67,19 @@ def factors(source: Tensor, rounded: Tensor, quantizer: Quantizer, shift: int, *
     shape = [1] * rounded.ndim
     if isinstance(quantizer.granularity, PerChannel):
         shape[quantizer.granularity.axis] = -1
-    values = _on_grid(_working(rounded) / each.reshape(shape), quantizer.format)
-    return Factors(Grid(torch.ldexp(values, torch.tensor(shift))), torch.ldexp(each, torch.tensor(-shift)).float())
+    values, zero = _on_grid(_working(rounded) / each.reshape(shape), quantizer.format), None
+    if codes and scales.zero_point is not None:
+        zero = _zero_points(scales.zero_point, quantizer.name)
+        values = (values.double() + zero.reshape(shape)).float()
+    grid = Grid(torch.ldexp(values, torch.tensor(shift)), zero=zero)
+    return Factors(grid, torch.ldexp(each, torch.tensor(-shift)).float())
+
+
+def _zero_points(given: NDArray[Any], name: str) -> Tensor:
+    if np.abs(given).max(initial=0) > FARTHEST:
+        far = given[np.abs(given).argmax()]
+        raise FpsimError(f"{name}: a zero point of {far:.0f} leaves no room for codes; choose another range")
+    return torch.from_numpy(given.astype(np.int64))
 
 
 def _working(rounded: Tensor) -> Tensor:

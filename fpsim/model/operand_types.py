@@ -9,11 +9,12 @@ from typing import Any
 
 from fpsim.errors import FpsimError
 from fpsim.model.arithmetic import Arithmetic
-from fpsim.number import BlockFormat, ElementFormat, Format
+from fpsim.number import BlockFormat, ElementFormat, Format, IntFormat
 from fpsim.number.label import label
 from fpsim.number.names import format as named
 from fpsim.tensorcore.architecture import Unit, units
-from fpsim.tensorcore.containment import INT8, shift_into, type_bits
+from fpsim.tensorcore.containment import shift_into, type_bits
+from fpsim.tensorcore.integer_types import INT8, RANGES, UINT8
 from fpsim.tensorcore.unit import TensorCore
 
 #: Formats of no more bits run in the cores for such formats, where an architecture has them.
@@ -39,6 +40,11 @@ class Choice:
         """What the core is asked for: one type, or those of both operands."""
         return ",".join(dict.fromkeys(self.types))
 
+    @property
+    def codes(self) -> tuple[bool, bool]:
+        """Which operands come as codes of unsigned integers, their zero points beside them."""
+        return self.types[0] == UINT8, self.types[1] == UINT8
+
     def core(self, promote_every: int | None) -> TensorCore:
         """Return what multiplies."""
         return TensorCore(arch=self.unit.arch, dtype=self.dtype, promote_every=promote_every)
@@ -48,10 +54,11 @@ class Choice:
 
 
 def choose(arithmetic: Arithmetic, acts: Format, weights: Format, where: str) -> Choice:
-    """Return the instruction and the narrowest types that hold both formats; int8 for two integer formats.
+    """Return the instruction and the narrowest types that hold both formats; int8 and uint8 for two integer formats.
 
     A format of up to 8 bits runs in types of up to 8 bits where the architecture has them, or not at all: a wider
-    type has another instruction with another accumulator, so it is taken only where it is asked for.
+    type has another instruction with another accumulator, so it is taken only where it is asked for. Unsigned integers
+    run as ``uint8``, their zero points taken away from the int32 sums.
 
     Args:
         arithmetic: the tensor core, and the operand type where one is asked for.
@@ -69,7 +76,7 @@ def choose(arithmetic: Arithmetic, acts: Format, weights: Format, where: str) ->
     if arithmetic.operand_type is not None:
         of_arch = _of_type(of_arch, arithmetic.operand_type)
     first, second = (_holding(fmt, of_arch, where, asked=asked) for fmt in (acts, weights))
-    for a, b in sorted(product(first, second), key=_cost):
+    for a, b in sorted(product(first, second), key=lambda pair: _cost(pair, (acts, weights))):
         unit = next((unit for unit in of_arch if unit.takes((a, b))), None)
         if unit is not None:
             _check_interval(arithmetic.promote_every, unit)
@@ -88,9 +95,12 @@ def _check_interval(promote_every: int | None, unit: Unit) -> None:
         )
 
 
-def _cost(pair: tuple[str, str]) -> tuple[bool, int]:
+def _cost(pair: tuple[str, str], formats: tuple[Format, Format]) -> tuple[bool, int, int]:
     """What is least for the best pair of types."""
-    return pair != (INT8, INT8), sum(map(type_bits, pair))
+    as_differences = sum(
+        name == INT8 and isinstance(fmt, IntFormat) and not fmt.signed for name, fmt in zip(pair, formats, strict=True)
+    )
+    return not set(pair) <= set(RANGES), sum(map(type_bits, pair)), as_differences
 
 
 def _of_type(of_arch: Sequence[Unit], name: str) -> list[Unit]:
@@ -123,7 +133,7 @@ def _holding(fmt: Format, of_arch: Sequence[Unit], where: str, *, asked: bool) -
 
 def _refuse_wider(fmt: ElementFormat, names: Sequence[str], narrowest: str, arch: str, where: str) -> None:
     """Refuse a format of few bits that only a wider type holds, where the architecture has cores for few bits."""
-    ours = [name for name in names if name != INT8 and type_bits(name) <= NARROW]
+    ours = [name for name in names if name not in RANGES and type_bits(name) <= NARROW]
     if ours and fmt.bits <= NARROW < type_bits(narrowest):
         raise FpsimError(
             f"{where}: {label(fmt)} has values that {arch}'s types of {NARROW} bits ({', '.join(ours)}) lack; "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fpsim.tensorcore.architecture import Unit, architectures, find_unit, units
+    from fpsim.tensorcore.bounds import error_bound
     from fpsim.tensorcore.dots import dot
     from fpsim.tensorcore.products import matmul
 
@@ -15,12 +16,13 @@ _LAZY = {
     "Unit": "fpsim.tensorcore.architecture",
     "architectures": "fpsim.tensorcore.architecture",
     "dot": "fpsim.tensorcore.dots",
+    "error_bound": "fpsim.tensorcore.bounds",
     "find_unit": "fpsim.tensorcore.architecture",
     "matmul": "fpsim.tensorcore.products",
     "units": "fpsim.tensorcore.architecture",
 }
 
-__all__ = ["Unit", "architectures", "dot", "find_unit", "matmul", "units"]
+__all__ = ["Unit", "architectures", "dot", "error_bound", "find_unit", "matmul", "units"]
 
 
 def __getattr__(name: str) -> Any:

@@ -5,11 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 
 from fpsim.number import CodebookFormat, ElementFormat, FloatFormat, IntFormat
+from fpsim.tensorcore.integer_types import RANGES, UINT8
 from fpsim.tensorcore.operands import element_format
-
-INT8 = "int8"
-#: Integers that int8 takes.
-_LEAST, _LARGEST = -128, 127
 
 
 def type_bits(name: str) -> int:
@@ -18,14 +15,15 @@ def type_bits(name: str) -> int:
     >>> type_bits("fp16"), type_bits("int8"), type_bits("mxfp4")
     (16, 8, 4)
     """
-    return 8 if name == INT8 else element_format(name).bits
+    return 8 if name in RANGES else element_format(name).bits
 
 
 def shift_into(fmt: ElementFormat, name: str) -> int | None:
     """Return the k of least magnitude for which ``grid value · 2^k`` is always a value of the type; None without one.
 
     The scale takes the factor back, so that a bias decides nothing. An unsigned integer format counts with every
-    zero point: its differences reach from minus its largest value to its largest.
+    zero point: its differences reach from minus its largest value to its largest. Only ``uint8`` gets its codes, as
+    integer sums can be corrected for the zero point.
 
     Args:
         fmt: an element format; its integer-bias grid counts.
@@ -35,8 +33,8 @@ def shift_into(fmt: ElementFormat, name: str) -> int | None:
     >>> [shift_into(fmt, "e4m3") for fmt in (format("e2m1"), format("e3m4"), format("e2m1", bias=12.5))]
     [0, None, 3]
     """
-    if name == INT8:
-        return 0 if isinstance(fmt, IntFormat) and _reach(fmt) <= (_LARGEST, -_LEAST) else None
+    if name in RANGES:
+        return 0 if isinstance(fmt, IntFormat) and _integers_fit(fmt, name) else None
     target = element_format(name)
     if isinstance(fmt, CodebookFormat):
         return 0 if all(_holds(target, Fraction(value)) for value in fmt.values) else None
@@ -49,6 +47,15 @@ def shift_into(fmt: ElementFormat, name: str) -> int | None:
         return None
     lowest, highest = _exponent(_step(target) / least, up=True), _exponent(target.max / largest, up=False)
     return None if lowest > highest else min(max(lowest, 0), highest)
+
+
+def _integers_fit(fmt: IntFormat, name: str) -> bool:
+    """Whether an integer type holds a format: ``uint8`` its codes, ``int8`` its values or differences."""
+    low, high = RANGES[name]
+    if name == UINT8:
+        return not fmt.signed and fmt.hi <= high
+    above, below = _reach(fmt)
+    return above <= high and below <= -low
 
 
 def _reach(fmt: IntFormat) -> tuple[int, int]:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fpsim.errors import FpsimError
 from fpsim.tensorcore import integers, request
 from fpsim.tensorcore.architecture import InputTypes, find_unit, types_of
 from fpsim.tensorcore.engine import multiply
@@ -26,6 +25,7 @@ def dot(
     scale_b: Any = None,
     exponent_floor: int | None = None,
     group: int | None = None,
+    satfinite: bool = False,
 ) -> NDArray[np.float32] | NDArray[np.int32]:
     """Return the sums of a·b along K, plus c, as a GPU's matrix unit computes them.
 
@@ -34,22 +34,24 @@ def dot(
         b: [N, K], numbers that the type of b holds.
         c: [N], the accumulator's start; zeros by default.
         arch: ``volta turing ampere ada hopper blackwell-sm100 blackwell-sm120``.
-        dtype: type of the operands, such as ``e4m3``, or those of a and b, such as ``e4m3,e5m2``.
+        dtype: type of the operands, such as ``e4m3``, or those of a and b, such as ``e4m3,e5m2`` or
+            ``uint8,int8``.
         instruction: ``mma``, ``wgmma``, ``tcgen05`` …; by default the architecture's first for the type.
-        accumulator: ``fp32`` or ``fp16``; int8 has int32, which wraps.
+        accumulator: ``fp32`` or ``fp16``; int8 and uint8 have int32, which wraps.
         scale_a: block scales of a, [N, K / block], for MX types and ``nvfp4``.
         scale_b: block scales of b, [N, K / block].
         exponent_floor: another least exponent of the alignment, see :func:`fpsim.tensorcore.find_unit`.
         group: another group size, see there.
+        satfinite: int32 sums stop at the type's ends instead of wrapping, see :func:`fpsim.tensorcore.matmul`.
 
     Returns:
-        [N], float32 (fp16 accumulators too); int32 for int8.
+        [N], float32 (fp16 accumulators too); int32 for integers.
 
     Raises:
         FpsimError: a number that its type does not hold (the first one is named), or a type, an instruction or a K
             that the architecture does not take.
 
-    Source: see :func:`fpsim.tensorcore.matmul`, which also states the error bound.
+    Source: see :func:`fpsim.tensorcore.matmul`; :func:`fpsim.tensorcore.error_bound` bounds the error.
 
     >>> import numpy as np
     >>> ones = np.ones((1, 32), np.float32)
@@ -58,15 +60,11 @@ def dot(
     """
     types = types_of(dtype)
     unit = find_unit(arch, types, instruction, accumulator, exponent_floor=exponent_floor, group=group)
-    a, b = np.asarray(a), np.asarray(b)
-    if a.ndim != 2 or a.shape != b.shape:
-        raise FpsimError(f"a has shape {a.shape} and b {b.shape}; give two of one shape [N, K]")
-    if a.shape[1] == 0 or a.shape[1] % unit.step:
-        raise FpsimError(f"K is {a.shape[1]}; {request.takes(unit)}")
+    a, b = request.vectors(a, b, unit)
     begin = request.start(c, (a.shape[0],), unit, accumulator)
-    if types[0] == "int8":
-        return integers.dot(a, b, begin)
-    scale_a, scale_b = (None if x is None else np.asarray(x).T for x in (scale_a, scale_b))
-    job = request.job(a.T, b.T, scale_a, scale_b, unit, types, paired=True)
+    step = request.saturation(unit, a.shape[1], satfinite)
+    if "int32" in unit.accumulators:
+        return integers.dot(a, b, begin, types, step)
+    job = request.paired_job(a, b, scale_a, scale_b, unit, types)
     result: NDArray[np.float32] = multiply(unit, accumulator, job, begin[np.newaxis])[0]
     return result

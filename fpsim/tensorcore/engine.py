@@ -93,7 +93,7 @@ def plus(x: Float32, y: Float32, accumulator: str = "fp32") -> Float32:
 def _fused(unit: Unit, accumulator: str, job: Job, start: Float32) -> Float32:
     """One chain of groups."""
     out = specials.canonical(np.array(start, np.float32, order="C"))
-    job = _ordered(unit, job)
+    job = ordered(unit, job)
     if unit.scaling == "chunks":
         specials.guarded(job, unit, out, lambda part, place: _chunks(unit, part, place))
     else:
@@ -133,7 +133,8 @@ def _chunks(unit: Unit, job: Job, out: Float32) -> None:
 
 def _whole(x: Operand) -> NDArray[np.int32]:
     """Numbers without negative exponents, in units of the last place."""
-    return np.ascontiguousarray(x.significand << np.maximum(x.exponent, 0))
+    shift = np.maximum(x.exponent, 0)
+    return np.ascontiguousarray(np.left_shift(x.significand, shift, out=shift))
 
 
 def _how(unit: Unit, accumulator: str) -> NDArray[np.int32]:
@@ -144,7 +145,7 @@ def _how(unit: Unit, accumulator: str) -> NDArray[np.int32]:
     return np.array([unit.fraction_bits, kept, half, lowest, unit.exponent_floor], np.int32)
 
 
-def _ordered(unit: Unit, job: Job) -> Job:
+def ordered(unit: Unit, job: Job) -> Job:
     """The job with its terms in the order in which the unit's groups take them."""
     if unit.order == "ascending":
         return job

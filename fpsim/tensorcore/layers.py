@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from fpsim.errors import FpsimError
 from fpsim.tensorcore.unfold import padding as pads_of
 from fpsim.tensorcore.unfold import pair, pieces, windows
-from fpsim.tensorcore.unit import Grid, Multiplier
-
-Floats = NDArray[np.float32]
+from fpsim.tensorcore.unit import Floats, Grid, Integers, Multiplier
+from fpsim.tensorcore.zero_points import check_padding, named_zeros, numbers, of_rows, part_of
 
 
 def linear(
@@ -39,7 +38,8 @@ def linear(
     """
     (a, a_blocks), (b, b_blocks) = _channels_last(x, -1), _channels_last(weight, -1)
     rows = a.reshape(-1, a.shape[-1])
-    product = core.multiply(rows, b.T, _rows(a_blocks), None if b_blocks is None else b_blocks.T)
+    points = named_zeros(of_rows(numbers(x.zero), len(rows)), numbers(weight.zero))
+    product = core.multiply(rows, b.T, _rows(a_blocks), None if b_blocks is None else b_blocks.T, **points)
     return _finished(product.reshape(*a.shape[:-1], len(b)), scale, bias)
 
 
@@ -69,25 +69,28 @@ def conv2d(
         float32 ``[B, N, out height, out width]``.
 
     Raises:
-        FpsimError: blocks in a grouped convolution; as the core.
+        FpsimError: blocks in a grouped convolution; a zero point without a code beside padding; as the core.
     """
     if groups > 1 and x.blocks is not None:
         raise FpsimError(f"a convolution of {groups} groups has no blocks along its channels; skip the layer")
     (a, a_blocks), (b, b_blocks) = _channels_last(_batched(x), 1), _channels_last(weight, 1)
     kernel, dilations = (b.shape[1], b.shape[2]), pair(dilation)
     around = pads_of(padding, kernel, dilations)
+    a_zero, b_zero = numbers(x.zero), numbers(weight.zero)
+    check_padding(a_zero, around)
 
-    def seen(part: Floats, filler: float) -> Floats:
+    def seen(part: Floats, filler: Any) -> Floats:
         return windows(part, around, filler, kernel, pair(stride), dilations)
 
     into, out = b.shape[-1], len(b) // groups
     parts = [
         _product(
-            (seen(a[..., group * into : (group + 1) * into], 0), b[group * out : (group + 1) * out]),
+            (seen(a[..., group * into : (group + 1) * into], 0 if a_zero is None else a_zero), b[outputs]),
             None if a_blocks is None or b_blocks is None else (seen(a_blocks, 1), b_blocks),
+            (a_zero, part_of(b_zero, outputs)),
             core,
         )
-        for group in range(groups)
+        for group, outputs in ((group, slice(group * out, (group + 1) * out)) for group in range(groups))
     ]
     result = _finished(parts[0] if groups == 1 else np.concatenate(parts, axis=-1), scale, bias)
     result = result.permute(0, 3, 1, 2).contiguous()
@@ -124,7 +127,12 @@ def conv1d(
     return result.squeeze(-2)
 
 
-def _product(operands: tuple[Floats, Floats], blocks: tuple[Floats, Floats] | None, core: Multiplier) -> Floats:
+def _product(
+    operands: tuple[Floats, Floats],
+    blocks: tuple[Floats, Floats] | None,
+    zeros: tuple[Integers | None, Integers | None],
+    core: Multiplier,
+) -> Floats:
     """What the core makes of windows ``[B, height, width, kh, kw, C]`` and a weight ``[N, kh, kw, C]``."""
     seen, weight = operands
     images, height, width = seen.shape[:3]
@@ -134,7 +142,9 @@ def _product(operands: tuple[Floats, Floats], blocks: tuple[Floats, Floats] | No
     for some, lines in pieces(images, height, width * b.shape[0]):
         a = seen[some, lines]
         a_blocks = None if blocks is None else _patches(blocks[0][some, lines])
-        result[some, lines] = core.multiply(_patches(a), b, a_blocks, b_blocks).reshape(*a.shape[:3], -1)
+        rows = _patches(a)
+        points = named_zeros(of_rows(part_of(zeros[0], some), len(rows)), zeros[1])
+        result[some, lines] = core.multiply(rows, b, a_blocks, b_blocks, **points).reshape(*a.shape[:3], -1)
     return result
 
 
@@ -163,12 +173,12 @@ def _numpy(tensor: Tensor, axis: int) -> Floats:
 def _batched(grid: Grid) -> Grid:
     if grid.values.ndim == 4:
         return grid
-    return Grid(grid.values[None], None if grid.blocks is None else grid.blocks[None], grid.block)
+    return replace(grid, values=grid.values[None], blocks=None if grid.blocks is None else grid.blocks[None])
 
 
 def _one_high(grid: Grid) -> Grid:
     blocks = None if grid.blocks is None else grid.blocks.unsqueeze(-2)
-    return Grid(grid.values.unsqueeze(-2), blocks, grid.block)
+    return replace(grid, values=grid.values.unsqueeze(-2), blocks=blocks)
 
 
 def _finished(product: Floats, scale: Tensor | None, bias: Tensor | None) -> Tensor:

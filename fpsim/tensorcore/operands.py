@@ -98,31 +98,18 @@ def split(values: Any, name: str, what: str) -> Operand:
     Raises:
         FpsimError: a number that the format does not hold; names the first.
     """
+    from fpsim.tensorcore.operand_kernels import WRONG, classify, take_apart  # Numba loads when something is multiplied
+
     fmt = element_format(name)
     x = as_float32(values, what)
-    bits = x.view(np.int32)
-    magnitude = bits & 0x7FFFFFFF
-    field = magnitude >> 23
-    least = least_exponent(fmt)
-    exponent = np.maximum(field - 127 + (field == 0), least)
-    mantissa = (magnitude & 0x7FFFFF) | ((field > 0).astype(np.int32) << 23)
-    drop = np.minimum(23 - fmt.mantissa_bits + exponent - (field - 127 + (field == 0)), 31)
-    significand = mantissa >> drop
-    special = field == 255
-    wrong = ((significand << drop) != mantissa) | (np.abs(x) > float(fmt.max))
-    if special.any():
-        nan = magnitude > 0x7F800000
-        wrong = np.where(special, (nan & (fmt.nan_code is None)) | (~nan & (fmt.inf_code is None)), wrong)
-    if wrong.any():
-        refuse(x, wrong, what, name)
-    kinds = None
-    if special.any():
-        significand = np.where(special, 0, significand)
-        kinds = np.where(nan, 2, np.where(bits < 0, -1, 1)).astype(np.int8) * special
-    exponent = np.where(significand == 0, ZERO_EXPONENT, exponent)
-    return Operand(
-        significand=np.where(bits < 0, -significand, significand),
-        exponent=exponent,
-        fraction_bits=fmt.mantissa_bits,
-        special=kinds,
-    )
+    top = np.float32(fmt.max).view(np.int32)
+    has = fmt.nan_code is not None, fmt.inf_code is not None
+    facts = np.array([least_exponent(fmt), fmt.mantissa_bits, top, *has, ZERO_EXPONENT], np.int32)
+    significand, exponent, kind = np.empty(x.shape, np.int32), np.empty(x.shape, np.int32), None
+    flat = x.view(np.int32).reshape(-1), facts, significand.reshape(-1), exponent.reshape(-1)
+    if take_apart(*flat):
+        kind = np.empty(x.shape, np.int8)
+        classify(*flat, kind.reshape(-1))
+        if (wrong := kind == WRONG).any():
+            refuse(x, wrong, what, name)
+    return Operand(significand=significand, exponent=exponent, fraction_bits=fmt.mantissa_bits, special=kind)

@@ -30,8 +30,22 @@ def matrices(a: Any, b: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     return a, b
 
 
+def vectors(a: Any, b: Any, unit: Unit) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return pairs of vectors, [N, K] both.
+
+    Raises:
+        FpsimError: they are no such pairs, or of a K that the instruction does not take.
+    """
+    a, b = np.asarray(a), np.asarray(b)
+    if a.ndim != 2 or a.shape != b.shape:
+        raise FpsimError(f"a has shape {a.shape} and b {b.shape}; give two of one shape [N, K]")
+    if a.shape[1] == 0 or a.shape[1] % unit.step:
+        raise FpsimError(f"K is {a.shape[1]}; {takes(unit)}")
+    return a, b
+
+
 def start(c: Any, shape: tuple[int, ...], unit: Unit, accumulator: str) -> NDArray[Any]:
-    """Return the accumulator's start: zeros, or c as float32 (int32 for int8).
+    """Return the accumulator's start: zeros, or c as float32 (int32 for integers).
 
     Raises:
         FpsimError: c has another shape or holds a number that the accumulator does not.
@@ -109,6 +123,21 @@ def check_steps(unit: Unit, k: int, promote_every: int | None, split_k: int) -> 
         raise FpsimError(f"split_k is {split_k!r}: K = {k} has no so many equal parts; {takes(unit)}")
 
 
+def saturation(unit: Unit, k: int, satfinite: bool, promote_every: int | None = None, split_k: int = 1) -> int | None:
+    """Return after how many products a sum is limited to int32; None where it wraps, or is no int32.
+
+    Raises:
+        FpsimError: sums of a floating-point type, or that other additions cut.
+    """
+    if not satfinite:
+        return None
+    if "int32" not in unit.accumulators:
+        raise FpsimError(f"satfinite is for int32 sums; those of {unit.inputs[0]} are {unit.accumulators[0]}: drop it")
+    if promote_every is not None or split_k != 1:
+        raise FpsimError("satfinite limits each instruction's sum; drop promote_every and split_k, which cut the sum")
+    return unit.group if unit.group > 1 else max(size for size in unit.k if k % size == 0)
+
+
 def job(a: Any, b: Any, scale_a: Any, scale_b: Any, unit: Unit, types: Types, paired: bool = False) -> Job:
     """Return the job of operands [M, K] and [K, N], or of pairs of vectors, both [K, N].
 
@@ -124,6 +153,12 @@ def job(a: Any, b: Any, scale_a: Any, scale_b: Any, unit: Unit, types: Types, pa
     left, of_left = scales.split(scale_a, left, types[0], "scale_a", axis)
     right, of_right = scales.split(scale_b, right, types[1], "scale_b", 0)
     return Job(a=left, b=right, scale_a=of_left, scale_b=of_right, paired=paired)
+
+
+def paired_job(a: NDArray[Any], b: NDArray[Any], scale_a: Any, scale_b: Any, unit: Unit, types: Types) -> Job:
+    """Return the job of pairs of vectors, [N, K] both as their scales are [N, K / block]; errors as :func:`job`."""
+    scale_a, scale_b = (None if x is None else np.asarray(x).T for x in (scale_a, scale_b))
+    return job(a.T, b.T, scale_a, scale_b, unit, types, paired=True)
 
 
 def swapped(given: Job) -> Job:

@@ -36,7 +36,7 @@ def pair(value: int | tuple[int, ...]) -> tuple[int, int]:
 def windows(
     images: Floats,
     pads: list[list[int]],
-    filler: float,
+    filler: float | NDArray[np.int64],
     kernel: tuple[int, int],
     stride: tuple[int, int],
     dilation: tuple[int, int],
@@ -46,18 +46,27 @@ def windows(
     Args:
         images: ``[B, H, W, C]``.
         pads: from :func:`padding`.
-        filler: what lies outside the image.
+        filler: what lies outside the image, or ``[1]`` or ``[B]`` for each image.
         kernel, stride, dilation: of both axes.
 
     Returns:
         ``[B, out height, out width, kh, kw, C]``.
     """
     if any(map(any, pads)):
-        images = np.pad(images, [[0, 0], *pads, [0, 0]], constant_values=filler)
+        images = _padded(images, pads, np.reshape(filler, (-1, 1, 1, 1)))
     reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
     every = np.lib.stride_tricks.sliding_window_view(images, reach, (1, 2))[:, :: stride[0], :: stride[1]]
     view: Floats = every[..., :: dilation[0], :: dilation[1]].transpose(0, 1, 2, 4, 5, 3)
     return view
+
+
+def _padded(images: Floats, pads: list[list[int]], filler: NDArray[np.generic]) -> Floats:
+    (top, bottom), (left, right) = pads
+    count, height, width, channels = images.shape
+    whole = np.empty((count, top + height + bottom, left + width + right, channels), images.dtype)
+    whole[:] = filler
+    whole[:, top : top + height, left : left + width] = images
+    return whole
 
 
 def pieces(images: int, lines: int, values: int) -> Iterator[tuple[slice, slice]]:

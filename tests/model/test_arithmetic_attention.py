@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from diffusers.models.attention_processor import Attention
@@ -17,6 +18,7 @@ from fpsim.model.compute import compute_with
 from fpsim.model.operands import ActivationOperand
 from fpsim.number import IntFormat
 from fpsim.quant.quantizer import Quantizer
+from fpsim.quant.scales import Scales
 
 UINT4 = IntFormat(name="uint4", bits=4, signed=False)
 FP16 = Arithmetic(arch="ampere", operand_type="fp16")
@@ -30,14 +32,41 @@ def test_both_products_are_those_of_the_operands() -> None:
     torch.testing.assert_close(found, exact, rtol=1e-5, atol=1e-6)
     narrow = operands(UINT4)
     core = CoreAttention(narrow, Arithmetic(arch="ampere"), "a")
-    assert core.described == {"query×key": "int8 (mma, K 16)", "softmax×value": "int8 (mma, K 16)"}
+    assert core.described == {"query×key": "int8 (mma, K 16)", "softmax×value": "uint8×int8 (mma, K 16)"}
     found = attention_product(narrow, q, k, v, multiply=core)
     torch.testing.assert_close(found, attention_product(narrow, q, k, v), rtol=1e-5, atol=1e-6)
 
 
+def test_the_output_of_a_softmax_is_multiplied_as_unsigned_codes() -> None:
+    q, k, v = qkv()
+    core = CoreAttention(operands(), Arithmetic(arch="hopper"), "a")
+    assert core.described["softmax×value"] == "uint8×int8 (wgmma, K 32)"
+    found = attention_product(operands(), q, k, v, multiply=core)
+    torch.testing.assert_close(found, attention_product(operands(), q, k, v), rtol=1e-5, atol=1e-6)
+
+
+def test_zero_points_of_queries_and_keys() -> None:
+    """Each operand's zero point is taken away from the int32 sums, exactly."""
+    uint8 = IntFormat(name="uint8", bits=8, signed=False)
+
+    def fixed(zero: float) -> ActivationOperand:
+        found = Scales(np.float32([1 / 64]), np.float32([zero]))
+        return ActivationOperand(Quantizer(uint8, scales=found))
+
+    affine = AttentionOperands(query=fixed(120), key=fixed(131), value=fixed(99), softmax=operands().softmax)
+    core = CoreAttention(affine, Arithmetic(arch="ampere"), "a")
+    assert set(core.described.values()) == {"uint8 (mma, K 16)"}
+    q, k, v = qkv()
+    found = attention_product(affine, q, k, v, multiply=core)
+    torch.testing.assert_close(found, attention_product(affine, q, k, v), rtol=1e-5, atol=1e-6)
+
+
 def test_a_type_that_does_not_hold_an_operand() -> None:
-    with pytest.raises(FpsimError, match=r"attention 'a' \(softmax × value\): uint8 .* fp16 holds it"):
-        CoreAttention(operands(), Arithmetic(arch="hopper"), "a")
+    wide = operands(IntFormat(name="uint9", bits=9, signed=False))
+    with pytest.raises(
+        FpsimError, match=r"'a' \(softmax × value\): hopper has no operand type for uint9 .*it has int8"
+    ):
+        CoreAttention(wide, Arithmetic(arch="hopper", operand_type="int8"), "a")
 
 
 def test_operands_need_a_fixed_scale() -> None:

@@ -26,6 +26,13 @@ def chosen(arch: str, weights: str, acts: str, **options: Any) -> str:
         ("hopper", "e5m2", "e4m3", "e4m3×e5m2 (wgmma, K 32)"),
         ("hopper", "int8", "int8", "int8 (wgmma, K 32)"),
         ("hopper", "int4", "int4", "int8 (wgmma, K 32)"),
+        ("hopper", "int8", "uint8", "uint8×int8 (wgmma, K 32)"),
+        ("hopper", "uint4", "int4", "int8×uint8 (wgmma, K 32)"),
+        ("ampere", "uint8", "uint4", "uint8 (mma, K 16)"),
+        ("turing", "int8", "uint8", "uint8×int8 (mma, K 16)"),
+        ("blackwell-sm100", "int8", "uint8", "uint8×int8 (tcgen05, K 32)"),
+        ("volta", "int8", "uint8", "fp16 (mma, K 4)"),
+        ("hopper", "e4m3", "uint4", "e4m3 (wgmma, K 32)"),
         ("hopper", "int8", "e4m3", "fp16 (wgmma, K 16)"),
         ("hopper", "fp16", "e4m3", "fp16 (wgmma, K 16)"),
         ("hopper", "bf16", "bf16", "bf16 (wgmma, K 16)"),
@@ -50,7 +57,8 @@ def test_the_narrowest_types_that_hold_both(arch: str, weights: str, acts: str, 
     ("arch", "weights", "acts", "options", "message"),
     [
         ("hopper", "e3m4", "e4m3", {}, r"types of 8 bits \(e4m3, e5m2\) lack; fp16 holds it: add --operand-type fp16"),
-        ("hopper", "uint8", "int8", {}, "fp16 holds it"),
+        ("hopper", "uint8", "e4m3", {"operand_type": "int8"}, "hopper has no operand type for e4m3"),
+        ("hopper", "uint8", "int8", {"operand_type": "uint8"}, r"hopper has no operand type for int8 .*it has uint8"),
         ("hopper", "mxfp8", "mxfp8", {}, "its instructions take no scales of blocks"),
         ("hopper", "nf4", "e4m3", {}, "hopper has no operand type for nf4"),
         ("volta", "bf16", "bf16", {}, r"volta has no operand type for .*it has fp16"),
@@ -75,6 +83,8 @@ def test_refused(arch: str, weights: str, acts: str, options: dict[str, Any], me
 
 
 def test_a_wider_type_that_was_asked_for() -> None:
+    assert chosen("hopper", "int8", "uint4", operand_type="int8") == "int8 (wgmma, K 32)"
+    assert chosen("hopper", "int8", "uint8", operand_type="fp16") == "fp16 (wgmma, K 16)"
     assert chosen("hopper", "e3m4", "e3m4", operand_type="fp16") == "fp16 (wgmma, K 16)"
     assert chosen("hopper", "e4m3", "e4m3", operand_type="bf16") == "bf16 (wgmma, K 16)"
 

@@ -38,6 +38,12 @@ def name_of(setting: Setting) -> str:
     return f"{unit.arch}.{unit.instruction}.{'.'.join(dict.fromkeys(types))}.{accumulator}"
 
 
+def how(setting: Setting) -> dict[str, Any]:
+    """Arguments of dot and matmul."""
+    unit, types, accumulator = setting
+    return {"arch": unit.arch, "dtype": types, "instruction": unit.instruction, "accumulator": accumulator}
+
+
 def numbers(rng: np.random.Generator, fmt: FloatFormat, shape: tuple[int, ...], *, near: bool, special: float) -> Any:
     """Random patterns as float32, exponents anywhere or close together; a part of what is not finite stays."""
     fields = (fmt.max_code >> fmt.mantissa_bits) + 1

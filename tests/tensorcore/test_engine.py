@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
-from tensorcore_units import NAN, Setting, bits, name_of, operands, settings, specified
+from tensorcore_units import NAN, Setting, bits, how, name_of, operands, settings, specified
 
 from fpsim.tensorcore import dot, matmul, reference
 
 SETTINGS = settings()
 everywhere = pytest.mark.parametrize("setting", SETTINGS, ids=map(name_of, SETTINGS))
-
-
-def how(setting: Setting) -> dict[str, Any]:
-    unit, types, accumulator = setting
-    return {"arch": unit.arch, "dtype": types, "instruction": unit.instruction, "accumulator": accumulator}
 
 
 @everywhere

@@ -47,6 +47,12 @@ def test_int8_holds_integers_of_8_bits(fmt: str, fits: bool) -> None:
     assert shift_into(format(fmt), "int8") == (0 if fits else None)
 
 
+@pytest.mark.parametrize(("fmt", "fits"), [("uint8", True), ("uint2", True), ("uint9", False), ("int4", False),
+                                           ("e2m1", False), ("nf4", False)])  # fmt: skip
+def test_uint8_holds_the_codes_of_unsigned_integers(fmt: str, fits: bool) -> None:
+    assert shift_into(format(fmt), "uint8") == (0 if fits else None)
+
+
 @pytest.mark.parametrize("bias", [-3, 0.5, 9.37, 40])
 def test_a_bias_decides_nothing(bias: float) -> None:
     fmt = format("e2m1", bias=bias)
@@ -57,4 +63,4 @@ def test_a_bias_decides_nothing(bias: float) -> None:
 
 
 def test_widths() -> None:
-    assert [type_bits(name) for name in ("fp16", "tf32", "e4m3", "e2m3", "nvfp4", "int8")] == [16, 19, 8, 6, 4, 8]
+    assert [type_bits(name) for name in ("fp16", "tf32", "e4m3", "e2m3", "nvfp4", "uint8")] == [16, 19, 8, 6, 4, 8]
