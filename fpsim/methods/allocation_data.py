@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fpsim.errors import FpsimError
 from fpsim.methods import probes
 from fpsim.methods.recorded_calls import Recorder, run_calibration
 from fpsim.model.load import LoadedModel
+from fpsim.model.timestep import in_training
 from fpsim.sample.spec import SampleSpec
 
 #: Timesteps that are probed, and images that pass each of them.
@@ -69,7 +70,7 @@ def record_probes(
     batches = -(-images // min(spec.batch_size, images))
     if path is not None and path.with_suffix(".json").is_file():
         on_step(1, 1)
-        return _grouped(probes.read(path), batches)
+        return _grouped(model.denoiser, probes.read(path), batches)
     with Recorder(model.denoiser) as recorder:
         run_calibration(model, spec, images, on_step)
     length = len(recorder.calls) // batches
@@ -78,7 +79,7 @@ def record_probes(
     kept = [_own(recorder.calls[batch * length + place]) for place in places for batch in range(batches)]
     if path is not None:
         probes.write(path, tuple(kept))
-    return _grouped(kept, batches)
+    return _grouped(model.denoiser, kept, batches)
 
 
 def runs(model: LoadedModel, calls: Sequence[Mapping[str, Any]]) -> list[Callable[[], Tensor]]:
@@ -97,9 +98,9 @@ def _output(result: Any) -> Tensor:
     return output
 
 
-def _grouped(calls: Sequence[Mapping[str, Any]], batches: int) -> Probes:
+def _grouped(denoiser: nn.Module, calls: Sequence[Mapping[str, Any]], batches: int) -> Probes:
     rows = tuple(tuple(calls[i : i + batches]) for i in range(0, len(calls), batches))
-    times = tuple(float(torch.as_tensor(row[0]["timestep"]).flatten()[0]) for row in rows)
+    times = tuple(float(in_training(denoiser, torch.as_tensor(row[0]["timestep"])).flatten()[0]) for row in rows)
     return Probes(timesteps=times, batches=rows)
 
 

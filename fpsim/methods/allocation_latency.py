@@ -24,11 +24,11 @@ class Network:
     """A denoiser.
 
     Args:
-        module: it; only its shapes are looked at.
+        module: it, of which only the shapes are looked at, or a name of :func:`fpsim.cost.estimate` such as ``sd15``.
         guided: whether classifier-free guidance doubles its samples.
     """
 
-    module: nn.Module
+    module: nn.Module | str
     guided: bool
 
 
@@ -38,7 +38,10 @@ def latency(
     """Return a budget on the time of a call of the denoiser for one image, as :func:`fpsim.cost.estimate` predicts it.
 
     The prediction is a sum over operations, each of which depends on its own layer's formats alone; so it is exact
-    in the program. Operations of no allocated layer are a fixed part.
+    in the program: what an assignment takes is what ``fpsim cost --policy`` says of its policy at batch 1, with
+    ``--cfg`` where the pipeline guides. Operations of no allocated layer are a fixed part. Where formats follow the
+    timestep it is the mean over the sampler's calls. Devices whose time is that of launching kernels gain little by
+    any format, and a difference below the prediction's interval is no promise.
 
     Args:
         limit: seconds, and the device.

@@ -26,8 +26,8 @@ from fpsim.model.layers import quantizable
 from fpsim.model.load import LoadedModel
 from fpsim.model.samples import collect
 from fpsim.model.split import find_splits
+from fpsim.model.timestep import trained
 from fpsim.quant.allocation.bins import TimestepBins
-from fpsim.quant.binned import TRAINED
 from fpsim.quant.policy import Policy
 from fpsim.sample import schedulers
 from fpsim.sample.store import RunFolder
@@ -75,7 +75,7 @@ def measure(request: AllocationRequest, model: LoadedModel, folder: Path | None,
     """
     job, sizes = _job(request, model, folder, progress)
     _ = job.shares  # a bin without a probe is refused before anything is measured
-    shares = np.array(job.bins.shares(_timesteps(request, model)))
+    shares = np.array(job.bins.shares(_timesteps(request, model, job.probes)))
     images = min(request.spec.batch_size, request.images)  # more samples than images: the pipeline guides
     network = Network(module=model.denoiser, guided=batch_of(job.probes.calls[0]) > images)
     check_limits(request, sizes, network, shares, job.split)
@@ -108,7 +108,7 @@ def _job(
         weights=tuple(request.weights.values()),
         acts=request.chosen_acts,
         probes=probes,
-        bins=TimestepBins.even(request.bins, float(model.scheduler.config.get("num_train_timesteps") or TRAINED)),
+        bins=TimestepBins.even(request.bins, trained(model.scheduler, request.bins)),
         samples=collect(model.denoiser, lambda _: [call() for call in runs(model, probes.calls)], split),
         spec=request.spec,
         split=split,
@@ -120,8 +120,10 @@ def _job(
     return job, sizes
 
 
-def _timesteps(request: AllocationRequest, model: LoadedModel) -> list[float]:
+def _timesteps(request: AllocationRequest, model: LoadedModel, probes: Probes) -> list[float]:
     """Of all calls of the sampler, not of the probes alone: a mean over the run is a mean over these."""
+    if model.kind == "text-to-image":  # its pipeline may choose others than its scheduler; the probes were called so
+        return list(probes.timesteps)
     scheduler = schedulers.make(request.spec.scheduler, model.scheduler)
     schedulers.set_steps(scheduler, request.spec.steps)
     return [float(t) for t in scheduler.timesteps]

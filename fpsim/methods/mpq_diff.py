@@ -4,6 +4,11 @@ With the measure ``orm``, integer widths and a budget of weight bytes this is MP
 Chen 2024), as far as its abstract says it: orthogonality at uniformly sampled timesteps, exponential weighting, a
 program under a memory budget, no training. The linear program is solved in whole widths. Any other measure, any
 formats and any budgets go the same way.
+
+Weights and activations are one program. With a budget on weights (``4bpw``) and one on activations (``6bpa``) it falls
+into the two that MixDQ solves one after the other, since no term of the sum and no budget has both: the same choices
+come out, but for ties. Budgets on operations or on time do tie them together. MixDQ's division of layers by content
+and quality, with a program for each, is not included; ``--skip`` and a second call for the other layers come closest.
 """
 
 from __future__ import annotations

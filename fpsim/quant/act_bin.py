@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf, isfinite
 
@@ -41,14 +42,29 @@ class ActBin:
             _check_value(self.value, self.spec)
 
     def __str__(self) -> str:
+        return self._words("{:g}".format)
+
+    def exact(self) -> str:
+        """Return the interval in words, its ends with all their digits."""
+        return self._words(_digits)
+
+    def _words(self, write: Callable[[float], str]) -> str:
+        start, stop = write(self.start), write(self.stop)
         if isfinite(self.start):
-            return f"{self.start:g} to {self.stop:g}" if isfinite(self.stop) else f"{self.start:g} on"
-        return f"below {self.stop:g}" if isfinite(self.stop) else "all timesteps"
+            return f"{start} to {stop}" if isfinite(self.stop) else f"{start} on"
+        return f"below {stop}" if isfinite(self.stop) else "all timesteps"
+
+
+def _digits(value: float) -> str:
+    short = f"{value:g}"
+    return short if float(short) == value else repr(float(value))
 
 
 def _check_value(value: float, spec: TensorSpec) -> None:
     if isinstance(spec.format, BlockFormat) or not isinstance(parse(spec.granularity), PerTensor):
         raise FpsimError(f"a fixed scale of {value:g} is for activations per tensor; blocks find their own scales")
+    if spec.scale == "none":
+        raise FpsimError(f"a fixed scale of {value:g} contradicts scale = 'none'; drop one of them")
     if not getattr(spec.format, "signed", True):
         raise FpsimError(
             f"{spec.format.name} needs a zero point beside a fixed scale of {value:g}; choose a signed one"
@@ -57,3 +73,6 @@ def _check_value(value: float, spec: TensorSpec) -> None:
         single = float(np.float32(value))
     if not (isfinite(single) and single >= float(np.finfo(np.float32).tiny)):
         raise FpsimError(f"{value:g} cannot be a scale; scales are positive normal numbers of float32")
+    from fpsim.quant.quantizer import effective_scale  # imports the codec, which no other bin needs
+
+    effective_scale(np.array([value], np.float32), spec.format, f"a fixed scale of {value:g}")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import inf
+from numbers import Integral
 
 from fpsim.errors import FpsimError
 from fpsim.number import Format
@@ -31,7 +32,8 @@ class BinnedSpec:
             ``bins``; :meth:`over` makes them.
 
     Raises:
-        FpsimError: no bin; bins that are unsorted, overlap or leave a gap.
+        FpsimError: no bin; bins that are unsorted, overlap or leave a gap; several bins, or one with ends or a scale of
+            its own, beside ``even``.
     """
 
     bins: tuple[ActBin, ...]
@@ -40,12 +42,17 @@ class BinnedSpec:
     def __post_init__(self) -> None:
         if not self.bins:
             raise FpsimError("a list of timestep bins is empty; give at least one, or a format without bins")
+        if self.even is not None:
+            check_count(self.even)
+            if self.bins != (ActBin(spec=self.bins[0].spec),):
+                raise FpsimError("timestep bins of equal width have one format and no ends or scales; give it alone")
         for first, second in pairwise(self.bins):
+            pair = f"timestep bins {first.exact()} and {second.exact()}"
             if second.start < first.start:
-                raise FpsimError(f"timestep bins {first} and {second} are unsorted; give them in rising order")
+                raise FpsimError(f"{pair} are unsorted; give them in rising order")
             if second.start != first.stop:
                 how = "overlap" if second.start < first.stop else "leave a gap"
-                raise FpsimError(f"timestep bins {first} and {second} {how}; each starts where the one before it ends")
+                raise FpsimError(f"{pair} {how}; each starts where the one before it ends")
 
     @classmethod
     def equally(cls, count: int, spec: TensorSpec) -> BinnedSpec:
@@ -148,8 +155,10 @@ def check_count(count: int) -> None:
     """Refuse less than one timestep bin, and more than any training has timesteps.
 
     Raises:
-        FpsimError: it is so.
+        FpsimError: it is so, or no whole number.
     """
+    if isinstance(count, bool) or not isinstance(count, Integral):
+        raise FpsimError(f"{count!r} is no number of timestep bins; give a whole one, 1 to {MOST}")
     if not 1 <= count <= MOST:
         how = "more than" if count > MOST else "less than"
         raise FpsimError(f"{how} {MOST if count > MOST else 1} timestep bins were asked for; give 1 to {MOST}")

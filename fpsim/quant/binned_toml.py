@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from math import inf, isinf
 from typing import Any
 
@@ -59,7 +60,11 @@ def read_bins(table: dict[str, Any], read: ReadSpec) -> BinnedSpec:
         raise FpsimError(
             f"key 'timestep_bins': {_short(given)} is neither a number of bins nor a list of edges between them"
         )
-    bins = TimestepBins(tuple(_finite("timestep_bins", edge) for edge in given))
+    edges = tuple(_finite("timestep_bins", edge) for edge in given)
+    for first, second in pairwise(edges):  # here, where the error names two edges and not all of a thousand
+        if second <= first:
+            raise FpsimError(f"key 'timestep_bins': edges do not rise from {first!r} to {second!r}; give rising ones")
+    bins = TimestepBins(edges)
     return BinnedSpec.of(bins, [spec] * bins.count)
 
 
@@ -96,8 +101,8 @@ def _is_number(value: Any) -> bool:
 
 
 def _short(value: Any) -> str:
-    """A value for an error; Python writes no number of thousands of digits."""
+    """The beginning of a value, on one line; Python writes no number of thousands of digits."""
     try:
-        return str(value)[:60]
+        return (repr(value)[1:-1] or "''" if isinstance(value, str) else str(value))[:60]
     except ValueError:
         return "a number of thousands of digits"

@@ -50,17 +50,23 @@ def _linear(t, p, g, c):  # type: ignore[no-untyped-def]
     return round_linear(t, p[0][g, c], p[1][g, c])
 
 
+def _rounding(kind: str) -> Any:
+    """A compiled ``(t, p, g, c)``: the quotient rounded, with the constants of a row's candidate."""
+    if kind == "linear":
+        return _linear
+    elements = {"magic": kernels.magic_element, "integer": kernels.integer_element, "table": kernels.table_element}
+    element = elements[kind]
+
+    @njit(inline="always")
+    def rounding(t, p, g, c):  # type: ignore[no-untyped-def]
+        return element(t, p)
+
+    return rounding
+
+
 @lru_cache(maxsize=4)
 def _kernel(kind: str) -> Any:
-    elements = {"magic": kernels.magic_element, "integer": kernels.integer_element, "table": kernels.table_element}
-    if kind == "linear":
-        rounding = _linear
-    else:
-        element = elements[kind]
-
-        @njit(inline="always")
-        def rounding(t, p, g, c):  # type: ignore[no-untyped-def]
-            return element(t, p)
+    rounding = _rounding(kind)
 
     @njit(parallel=True)
     def kernel(x, scales, p):  # type: ignore[no-untyped-def]

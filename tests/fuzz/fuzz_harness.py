@@ -28,6 +28,7 @@ WANTED = {
     "formats files": 1500,
     "formats files, binary": 500,
     "policies": 1350,
+    "timestep bins": 400,
     "devices files": 250,
     "calibrations": 250,
     "flags": 1500,

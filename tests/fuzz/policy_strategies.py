@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 
+from bin_strategies import bad_acts
 from hypothesis import strategies as st
 from strategies import edited_names
 from toml_strategies import JUNK, TABLES
@@ -57,6 +58,7 @@ def _bad_spec(draw: st.DrawFn) -> str:
 
 _FAULTS: Sequence[Callable[[st.DrawFn], str]] = (
     *(_bad_spec, _bad_spec, _bad_spec, _bad_match, _bad_key, _bad_header),
+    lambda draw: f'[[rule]]\nmatch = "*"\nacts = {draw(bad_acts())}\n',
     lambda draw: _good_rule(draw) + draw(st.sampled_from(_EXTRA)) + "\n",
     lambda draw: str(draw(st.sampled_from(TABLES))).replace("[", "[formats.", 1),
     lambda draw: draw(

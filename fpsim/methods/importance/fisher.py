@@ -7,8 +7,8 @@ import numpy as np
 from fpsim.methods.allocation_data import runs
 from fpsim.methods.importance.harm import Harm
 from fpsim.methods.importance.job import ImportanceJob
-from fpsim.methods.importance.operands import act_operands, rounded_weight
-from fpsim.model.rounding_errors import SquaredGradients, weight_error
+from fpsim.methods.importance.operands import act_operands, weight_operand
+from fpsim.model.rounding_errors import Operand, SquaredGradients
 
 DEFAULTS: dict[str, object] = {"measure_seed": 0}
 
@@ -22,24 +22,31 @@ def harm(job: ImportanceJob) -> Harm:
 
     Source: HAWQ-V2 and BRECQ use such diagonals; the drawn labels are those of the true, not the empirical, Fisher
     matrix (Kunstner, Hennig, Balles 2019).
+
+    Memory: beside the model and what autograd keeps of one call, one layer at a time has its gradient and one rounding
+    with its intermediate results: about 16 bytes a weight of the largest layer in float32, however many layers there
+    are. Of the others only the scales are kept. The price is a rounding of each weight in each format at each call.
     """
     calls = runs(job.model, job.probes.calls)
     operands = act_operands(job) if job.acts else [{}] * len(calls)
-    gradients = SquaredGradients(job.model.denoiser, list(job.layers))
+    gradients = SquaredGradients(job.model.denoiser, _weight_operands(job))
     for number, call in enumerate(calls):
         gradients.run(call, int(job.settings["measure_seed"]) + number, operands[number])
         job.progress("gradients", number + 1, len(calls))
     output = sum(gradients.outputs)
-    weights = np.zeros((len(job.layers), len(job.weights)))
-    for i, name in enumerate(job.layers):
-        square = gradients.weights[name]
-        assert square is not None, "every layer ran: its samples were checked"
-        for j, spec in enumerate(job.weights):
-            weights[i, j] = weight_error(*rounded_weight(job, name, spec), square)[1] / output
-        job.progress("errors of weights", i + 1, len(job.layers))
+    weights = np.stack([gradients.weights[name][1:] / output for name in job.layers])
     acts = None
     if job.acts:
         # By bin, and not times its share: the sum over all calls is what the sampler's run adds up to.
         errors = [job.by_bin(np.array(gradients.inputs[name]))[:, 1:].T / output for name in job.layers]
         acts = np.stack(errors)
     return Harm(unit="predicted relative squared error of the denoiser's output", weights=weights, acts=acts)
+
+
+def _weight_operands(job: ImportanceJob) -> dict[str, list[Operand | None]]:
+    """What rounds each layer's weight in each format."""
+    found: dict[str, list[Operand | None]] = {}
+    for number, name in enumerate(job.layers, 1):
+        found[name] = [weight_operand(job, name, spec) for spec in job.weights]
+        job.progress("scales of weights", number, len(job.layers))
+    return found

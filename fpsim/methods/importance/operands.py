@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
 
 from fpsim.methods.importance.job import ImportanceJob
-from fpsim.model.operands import ActivationOperand
+from fpsim.model.operands import ActivationOperand, WeightOperand
+from fpsim.model.split import SplitWeight
 from fpsim.quant.policy import TensorSpec
 
 
@@ -23,6 +25,35 @@ def rounded_weight(job: ImportanceJob, name: str, spec: TensorSpec | None) -> tu
         return exact, exact
     with job.quantized(name, weights=spec) as handle:
         return exact, handle.weights[name](exact)
+
+
+def weight_operand(job: ImportanceJob, name: str, spec: TensorSpec | None) -> Callable[[Tensor], Tensor] | None:
+    """Return what rounds a layer's weight, its scales found now; it keeps them and nothing else. None: full precision.
+
+    Raises:
+        FpsimError: the layer cannot take the format.
+    """
+    if spec is None:
+        return None
+    with job.quantized(name, weights=spec) as handle:
+        operand = handle.weights[name]
+    _drop(operand)
+
+    def rounded(weight: Tensor) -> Tensor:
+        try:
+            return operand(weight)
+        finally:
+            _drop(operand)
+
+    return rounded
+
+
+def _drop(operand: WeightOperand) -> None:
+    """Let an operand forget the weight it has seen, but not its scales."""
+    operand.source = operand.rounded = None
+    if isinstance(operand, SplitWeight):
+        _drop(operand.first)
+        _drop(operand.second)
 
 
 def act_operands(job: ImportanceJob) -> list[dict[str, list[ActivationOperand | None]]]:

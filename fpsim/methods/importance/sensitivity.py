@@ -8,12 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from fpsim.methods.calibration import FIRST_INDEX
 from fpsim.methods.importance.harm import Floats, Harm
 from fpsim.methods.importance.job import ImportanceJob, identity
 from fpsim.model.attach import Handle
+from fpsim.model.timestep import in_training
 from fpsim.quant.policy import TensorSpec
 from fpsim.sample.denoise import sample_batch
 from fpsim.sample.observe import StepRecord
@@ -92,9 +94,10 @@ def _in_bin(job: ImportanceJob, handle: Handle, only: int | None) -> Iterator[No
         return
 
     def switch(_module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        t = kwargs["timestep"] if "timestep" in kwargs else args[1]
+        given = torch.as_tensor(kwargs["timestep"] if "timestep" in kwargs else args[1])
+        number = job.bins.of(float(in_training(job.model.denoiser, given).flatten()[0]))
         for operand in handle.acts.values():
-            operand.active = job.bins.of(float(np.asarray(t).flat[0])) == only
+            operand.active = number == only
 
     hook = job.model.denoiser.register_forward_pre_hook(switch, with_kwargs=True)
     try:
