@@ -48,12 +48,12 @@ def test_sensitivity_resumes_and_is_not_measured_again(
     assert fresh == pytest.approx(found, rel=1e-9)
 
 
-@pytest.mark.parametrize("name", ["mse", "orm", "orm-error"])
+@pytest.mark.parametrize("name", ["mse", "fisher", "orm", "orm-error"])
 def test_errors_of_tensors_are_kept(
     name: str, model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another budget measures nothing again; another format is measured."""
-    from fpsim.methods.importance import mse
+    from fpsim.methods.importance import fisher, mse
 
     asked = request(measure=name)
     first = measure(asked, model, tmp_path / "m", quiet).harm
@@ -63,6 +63,7 @@ def test_errors_of_tensors_are_kept(
 
     monkeypatch.setattr(mse, "rounded_weight", never)
     monkeypatch.setattr(mse, "input_errors", never)
+    monkeypatch.setattr(fisher, "SquaredGradients", never)
     again = measure(asked, model, tmp_path / "m", quiet).harm
     assert (again.weights == first.weights).all()
     assert (again.acts == first.acts).all()  # type: ignore[union-attr]
