@@ -52,7 +52,8 @@ HARMLESS: Mapping[str, Sequence[Words]] = {
         "| --measure orm --beta 2 | --formats none,int4 | --acts int4,e4m3 --timestep-bins 8 | --budget 1.5MiB"
         "| --front 3 | --budget b200:8ms | --measure sensitivity --sensitivity-images 2 | --skip mid* | --seed 1"
         "| --gap 0 | --json | --split all | --scale max | --weights-granularity block:32 | --out new.toml"
-        "| --plot new.svg"
+        "| --plot new.svg | --only conv_*=int8 | --only-acts mid*=int8 --acts int8,e4m3 | --share *.to_[qkv]"
+        "| --why conv_in | --front 0"
     ),
     "cost": _pieces(
         "| --batch 1,8 | --weights e4m3 --acts int8 | --device b200,orin-agx@30w | --steps 4 | --cfg | --by layer"
@@ -195,7 +196,8 @@ CONTRADICTIONS: Mapping[str, Sequence[Words]] = {
         "| --front -1 | --gap 1 | --gap nan | --gap -1 | --seconds 0 | --seconds nan | --calibration-images 0"
         "| --plot x.pdf | --plot missing/x.png | --out . | --out missing/x | --out in.safetensors | --seed -1"
         "| --acts-granularity channel | --work in.safetensors | --guidance-scale nan | --batch-size 0 | --steps 0"
-        "| --formats mxfp4,e9m9",
+        "| --formats mxfp4,e9m9 | --only int8 | --only =int8 | --only conv_in= | --only nothing=int8 | --only conv_in=e9m9"
+        "| --only-acts conv_in=int8 | --share nothing* | --why nothing | --only *=int8 --budget 2bpw",
         *((option, name) for option in ("--out", "--work", "--plot") for name in ("", " ", "\0", "\ud800")),
     ),
     "cost": _pieces(

@@ -169,3 +169,30 @@ def test_refused(block: tuple) -> None:
     paper = WeightOptions.paper()
     assert (paper.iterations, paper.batch_size, paper.lr) == (20_000, 32, 1e-3)
     assert (paper.schedule.weight, paper.schedule.beta_start, paper.schedule.beta_end) == (0.01, 20, 2)
+
+
+class TwoResults(nn.Module):
+    """A block of which only the first result is compared, as a transformer's on two streams."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.compared, self.other = nn.Linear(6, 5), nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.second = self.other(x)
+        result: Tensor = self.compared(x)
+        return result
+
+
+def test_a_layer_without_effect_keeps_to_nearest() -> None:
+    torch.manual_seed(3)
+    unit = TwoResults().eval()
+    grids = {name: grids_of(unit.get_parameter(f"{name}.weight")) for name in ("compared", "other")}
+    x = torch.randn(32, 6) + torch.randn(32, 1)
+    with torch.no_grad():
+        data = UnitData(args=(x,), kwargs={}, output=unit(x))
+    found = learn_unit(unit, grids, data, WeightOptions(iterations=100, batch_size=8, lr=3e-2))
+    assert found.loss_after < found.loss_before
+    weight, grid = unit.other.weight.detach(), grids["other"][0]
+    nearest = torch.where(weight - grid.lower < grid.upper - weight, grid.lower, grid.upper)
+    assert torch.equal(found.weights["other"], nearest)

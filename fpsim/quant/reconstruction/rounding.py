@@ -189,7 +189,8 @@ def _descend(unit: nn.Module, soft: _Soft, data: UnitData, options: WeightOption
             weight, beta = options.schedule.at(iteration, options.iterations)
             if weight:
                 objective = objective + weight * soft.pressure(positions, beta)
-        gradients = torch.autograd.grad(objective, alphas)
+        # A layer may be without effect on what is compared, such as one of a second result.
+        gradients = torch.autograd.grad(objective, alphas, allow_unused=True, materialize_grads=True)
         for alpha, gradient in zip(alphas, gradients, strict=True):
             alpha.grad = gradient
         optimizer.step()

@@ -163,7 +163,9 @@ def _descend(
             pressure = sum(penalty(h, beta) for h in positions.values()) if weight else 0.0
             error_factor, penalty_factor = _factors(options, nearest, wanted, soft.size)
             objective = error * error_factor + weight * penalty_factor * pressure
-        gradients = torch.autograd.grad(objective, list(soft.alphas.values()))
+        # A layer may be without effect on what is compared, such as one of a second result.
+        alphas = list(soft.alphas.values())
+        gradients = torch.autograd.grad(objective, alphas, allow_unused=True, materialize_grads=True)
         for alpha, gradient in zip(soft.alphas.values(), gradients, strict=True):
             alpha.grad = gradient
         optimizer.step()
