@@ -197,7 +197,8 @@ CONTRADICTIONS: Mapping[str, Sequence[Words]] = {
         "| --plot x.pdf | --plot missing/x.png | --out . | --out missing/x | --out in.safetensors | --seed -1"
         "| --acts-granularity channel | --work in.safetensors | --guidance-scale nan | --batch-size 0 | --steps 0"
         "| --formats mxfp4,e9m9 | --only int8 | --only =int8 | --only conv_in= | --only nothing=int8"
-        "| --only conv_in=e9m9 | --only-acts conv_in=int8 | --share nothing* | --why nothing | --only *=int8 --budget 2bpw",
+        "| --only conv_in=e9m9 | --only-acts conv_in=int8 | --share nothing*"
+        "| --why nothing | --only *=int8 --budget 2bpw",
         *((option, name) for option in ("--out", "--work", "--plot") for name in ("", " ", "\0", "\ud800")),
     ),
     "cost": _pieces(
