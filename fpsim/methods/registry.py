@@ -67,7 +67,7 @@ def check(name: str, model: Any, policy: Any, settings: Mapping[str, Any], *, st
     """
     module = method(name)
     if policy.binned and not getattr(module, "TIMESTEP_BINS", False):
-        raise FpsimError(f"--method {name} has no timestep bins of activations; drop them, or choose --method rtn")
+        raise FpsimError(f"--method {name} has no timestep bins of activations; drop them, or choose another method")
     own = getattr(module, "check", None)
     if own is not None:
         own(model, policy, settings, static=static)

@@ -44,7 +44,6 @@ BAD: dict[str, tuple[list[str], str]] = {
     "bins of dynamic scales": ([*ONE, "--timestep-bins", "2", "--act-scales", "dynamic"], "is for static scales"),
     "bins beside a policy": (["--policy", "rule.toml", "--timestep-bins", "2"], "is for --quant and --acts"),
     "bins of weights": (["--weights", "int4", "--timestep-bins", "2"], "is for --quant and --acts"),
-    "bins of a method": ([*ONE, "--timestep-bins", "2", "--method", "q-diffusion"], "has no timestep bins"),
     "act scales": ([*ONE, "--act-scales", "fixed"], "Invalid value for '--act-scales'"),
     "no images": ([*ONE, "--num-images", "0"], "num_images is 0: give an integer of at least 1"),
     "no steps": ([*ONE, "--steps", "0"], "steps is 0: give an integer of at least 1"),

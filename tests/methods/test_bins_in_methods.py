@@ -13,6 +13,7 @@ from simulation_checks import SPEC, quiet, request
 
 from fpsim import Policy
 from fpsim.errors import FpsimError
+from fpsim.methods import rtn
 from fpsim.methods.calibration import calibrate
 from fpsim.methods.request import Row
 from fpsim.methods.simulation import check, simulate
@@ -120,6 +121,13 @@ def test_refused_before_any_work(model: LoadedModel) -> None:
     refused("no timestep bin holds timestep 666", closed)
     check(request(late, act_scales="dynamic"), model)
     check(request(of("blocks", loads(RULE + '{ format = "mxfp8", timestep_bins = [700] }'))), model)
+
+
+def test_a_method_says_that_it_has_bins(model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(rtn, "TIMESTEP_BINS")
+    check(request(PLAIN), model)
+    with pytest.raises(FpsimError, match="--method rtn has no timestep bins of activations"):
+        check(request(TWO), model)
 
 
 def test_a_damaged_calibration(model: LoadedModel, binned: Any, tmp_path: Path) -> None:
