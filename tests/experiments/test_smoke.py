@@ -15,6 +15,7 @@ SCRIPTS = {
     "train_reference_unet.py fashion-28": '"held_out_loss"',
     "train_reference_unet.py cifar10-32": '"held_out_loss"',
     "batch_size_effect.py": "full precision",
+    "bins_methods.py --methods rtn": "+",
     "learned_rounding_layers.py --iterations 2": "unseen inputs: ",
     "accumulator_effect.py": "Verdict",
     "cost_validation.py": "targets",
