@@ -74,6 +74,12 @@ def main() -> None:
     parser.add_argument("--methods", default=",".join(METHODS))
     add_options(parser, "runs/bins_methods", images=16)
     args = parser.parse_args()
+    methods = args.methods.split(",")
+    unknown = [name for name in methods if name not in METHODS]
+    if unknown:
+        raise SystemExit(f"error: --methods {unknown[0]!r}: there are {', '.join(METHODS)}")
+    if args.images * args.seeds < 2 or args.seeds < 1:
+        raise SystemExit("error: a gain's error needs two images; give --images or --seeds of at least 2")
     how, seeds = setting(args), range(1 if args.smoke else args.seeds)
     counts = BINS[:1] + ((2,) if args.smoke else BINS[1:])
     folder = args.folder / how.folder
@@ -83,7 +89,7 @@ def main() -> None:
         f"{'method':<12}{'weights/in':<12}{'bins':>5}{'mean':>10}{'worst':>9}{'gain ± error':>18}{'better':>12}",
         flush=True,
     )
-    for method in args.methods.split(","):
+    for method in methods:
         found = {bins: [images_psnr(method, bins, seed, how, folder) for seed in seeds] for bins in counts}
         print("\n".join(lines(method, found)), flush=True)
 
