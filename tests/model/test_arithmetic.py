@@ -8,32 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tensor_core_runs import RUNS, computed, distance, randn
 from tiny_layers import STOCK, OwnConvForward, Standardized, quantized
-from torch import Tensor, nn
+from torch import nn
 
 import fpsim
 from fpsim import PerChannel, Policy, Quantizer
 from fpsim.model.arithmetic import named
 from fpsim.tensorcore import matmul
 
-RUNS = [name for name in STOCK if "transposed" not in name and name != "conv3d"]
 FP8, INT8 = Policy.uniform("e4m3", "e4m3"), Policy.uniform("int8", "int8")
-
-
-@torch.no_grad()
-def computed(model: nn.Module, x: Tensor, policy: Policy, arithmetic: Any = "hopper", **options: Any) -> Tensor:
-    """The output of a model on a tensor core."""
-    with fpsim.quantize_(model, policy, arithmetic=arithmetic, **options):
-        result: Tensor = model(x)
-        return result
-
-
-def randn(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def distance(x: Tensor, y: Tensor) -> float:
-    return float((x - y).norm() / y.norm())
 
 
 @pytest.mark.parametrize("weights", ["e4m3", "e2m1"])

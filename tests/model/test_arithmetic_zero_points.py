@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from tensor_core_runs import RUNS, computed, distance, randn
 from tiny_layers import STOCK, quantized
-from torch import Tensor, nn
+from torch import nn
 
 import fpsim
 from fpsim import FpsimError, PerChannel, Policy, Quantizer
@@ -18,24 +18,6 @@ from fpsim.model.factors import FARTHEST, factors
 from fpsim.quant.scales import Scales
 from fpsim.tensorcore import matmul
 from fpsim.tensorcore import reference_integers as reference
-
-RUNS = [name for name in STOCK if "transposed" not in name and name != "conv3d"]
-
-
-@torch.no_grad()
-def computed(model: nn.Module, x: Tensor, policy: Policy, arithmetic: Any = "hopper", **options: Any) -> Tensor:
-    """The output of a model on a tensor core."""
-    with fpsim.quantize_(model, policy, arithmetic=arithmetic, **options):
-        result: Tensor = model(x)
-        return result
-
-
-def randn(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def distance(x: Tensor, y: Tensor) -> float:
-    return float((x - y).norm() / y.norm())
 
 
 def test_a_linear_layer_by_hand() -> None:
